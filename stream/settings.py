@@ -1,0 +1,61 @@
+"""Which settings does ML Guard read, and what are their defaults?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEMO_KEY = "demo-key"
+DEMO_PASSWORD = "ml_guard"  # noqa: S105  the demo's, refused in production
+
+
+class Settings(BaseSettings):
+    """Every setting is an environment variable `ML_GUARD_<NAME>`; docs/settings.md is generated from this class."""
+
+    model_config = SettingsConfigDict(env_prefix="ML_GUARD_", env_ignore_empty=True)
+
+    env: Literal["demo", "production"] = Field(
+        "demo", description="`production` makes every service refuse to start on a demo credential."
+    )
+    kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, separated by commas.")
+    database_url: str = Field(
+        f"postgresql://ml_guard:{DEMO_PASSWORD}@127.0.0.1:5433/ml_guard", description="TimescaleDB."
+    )
+    topic: str = Field("ml_guard.events", description="The topic that events are read from.")
+    dead_topic: str = Field("ml_guard.events.dead", description="The topic that dead letters are sent to.")
+    partitions: int = Field(4, ge=1, description="Partitions of the event topic, when it is created.")
+    group: str = Field("ml_guard", description="The workers' consumer group.")
+
+    api_host: str = Field("127.0.0.1", description="The address that the API listens on.")
+    api_port: int = Field(8000, description="The port that the API listens on.")
+    demo_key: str | None = Field(None, description="An API key for every project, for demos only.")
+
+    grace_s: float = Field(60.0, ge=0, description="How long after its end a day waits for its last events.")
+    settle_s: float = Field(
+        5.0, ge=0, description="How long a past day must be quiet before late events restate it."
+    )
+    settle_longest_s: float = Field(300.0, ge=0, description="The longest that a restatement waits for quiet.")
+    blocked_s: float = Field(
+        3600.0, ge=0, description="How long a stopped partition may hold a day back before it closes incomplete."
+    )
+    future_s: float = Field(
+        86_400.0, ge=0, description="How far in the future an event's timestamp may lie; beyond is a dead letter."
+    )
+    retention_days: int | None = Field(
+        None, ge=1, description="Events and state older than this are not kept; none keeps everything."
+    )
+
+    checkpoint_s: float = Field(0.25, gt=0, description="The shortest time between two checkpoints of a partition.")
+    state_bytes: int = Field(
+        512 * 1024 * 1024, ge=1024 * 1024, description="Memory that a worker's state may take before the least used leaves."
+    )
+    session_timeout_s: float = Field(10.0, gt=0, description="After this silence a worker's partitions go to others.")
+
+    max_models: int = Field(1_000, ge=1, description="Models and endpoints that a project may have.")
+    max_features: int = Field(500, ge=1, description="Features that an event may have.")
+    max_model_features: int = Field(2_000, ge=1, description="Distinct features that a model's endpoint may have a day.")
+    max_categories: int = Field(10_000, ge=1, description="Distinct labels kept exactly for a feature and day.")
+    max_record_bytes: int = Field(1_048_576, ge=1024, description="The largest event that is read.")
+    max_body_bytes: int = Field(8_388_608, ge=1024, description="The largest request body of the bridge.")
