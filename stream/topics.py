@@ -1,0 +1,29 @@
+"""Which topics does ML Guard need, and are they there?"""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream.settings import Settings
+
+# Seen batches expire by the time at which the broker appended them: a producer's clock cannot be trusted with that.
+EVENTS_CONFIG = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+DEAD_CONFIG = {"cleanup.policy": "delete"}
+
+
+async def ensure_topics(settings: Settings, replication_factor: int = 1) -> list[str]:
+    """Create the topics that are missing and return their names; those that exist stay as they are."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        present = set(await admin.list_topics())
+        wanted = [
+            NewTopic(settings.topic, settings.partitions, replication_factor, topic_configs=EVENTS_CONFIG),
+            NewTopic(settings.dead_topic, 1, replication_factor, topic_configs=DEAD_CONFIG),
+        ]
+        missing = [topic for topic in wanted if topic.name not in present]
+        if missing:
+            await admin.create_topics(missing)
+        return [topic.name for topic in missing]
+    finally:
+        await admin.close()
