@@ -36,26 +36,42 @@ class Settings(BaseSettings):
     settle_s: float = Field(
         5.0, ge=0, description="How long a past day must be quiet before late events restate it."
     )
-    settle_longest_s: float = Field(300.0, ge=0, description="The longest that a restatement waits for quiet.")
+    settle_longest_s: float = Field(
+        300.0, ge=0, description="The longest that a restatement waits for quiet."
+    )
     blocked_s: float = Field(
-        3600.0, ge=0, description="How long a stopped partition may hold a day back before it closes incomplete."
+        3600.0,
+        ge=0,
+        description="How long a stopped partition may hold a day back before it closes incomplete.",
     )
     future_s: float = Field(
-        86_400.0, ge=0, description="How far in the future an event's timestamp may lie; beyond is a dead letter."
+        86_400.0,
+        ge=0,
+        description="How far in the future an event's timestamp may lie; beyond is a dead letter.",
     )
     retention_days: int | None = Field(
         None, ge=1, description="Events and state older than this are not kept; none keeps everything."
     )
 
-    checkpoint_s: float = Field(0.25, gt=0, description="The shortest time between two checkpoints of a partition.")
-    state_bytes: int = Field(
-        512 * 1024 * 1024, ge=1024 * 1024, description="Memory that a worker's state may take before the least used leaves."
+    checkpoint_s: float = Field(
+        0.25, gt=0, description="The shortest time between two checkpoints of a partition."
     )
-    session_timeout_s: float = Field(10.0, gt=0, description="After this silence a worker's partitions go to others.")
+    state_bytes: int = Field(
+        512 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Memory that a worker's state may take before the least used leaves.",
+    )
+    session_timeout_s: float = Field(
+        10.0, gt=0, description="After this silence a worker's partitions go to others."
+    )
 
     max_models: int = Field(1_000, ge=1, description="Models and endpoints that a project may have.")
     max_features: int = Field(500, ge=1, description="Features that an event may have.")
-    max_model_features: int = Field(2_000, ge=1, description="Distinct features that a model's endpoint may have a day.")
-    max_categories: int = Field(10_000, ge=1, description="Distinct labels kept exactly for a feature and day.")
+    max_model_features: int = Field(
+        2_000, ge=1, description="Distinct features that a model's endpoint may have a day."
+    )
+    max_categories: int = Field(
+        10_000, ge=1, description="Distinct labels kept exactly for a feature and day."
+    )
     max_record_bytes: int = Field(1_048_576, ge=1024, description="The largest event that is read.")
     max_body_bytes: int = Field(8_388_608, ge=1024, description="The largest request body of the bridge.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from stream.settings import Settings
 
@@ -23,7 +24,11 @@ async def ensure_topics(settings: Settings, replication_factor: int = 1) -> list
         ]
         missing = [topic for topic in wanted if topic.name not in present]
         if missing:
-            await admin.create_topics(missing)
+            answer = await admin.create_topics(missing)
+            for name, code, *explanation in answer.topic_errors:
+                if code and for_code(code) is not TopicAlreadyExistsError:
+                    reason = next((text for text in explanation if text), for_code(code).__name__)
+                    raise RuntimeError(f"Kafka refused to create the topic {name}: {reason}")
         return [topic.name for topic in missing]
     finally:
         await admin.close()
