@@ -1,26 +1,63 @@
 # ML Guard: every command a person needs. `make demo` and `make test` are the two to know.
+#
+# STACK=docker|embedded decides where things run; by itself it is Docker where an engine answers, else the embedded stack.
+
 VENV := .venv
-PY := $(VENV)/bin/python
+BIN := $(VENV)/bin
+STACK ?= $(shell docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 && echo docker || echo embedded)
 
-.PHONY: setup lint test
-.DEFAULT_GOAL := setup
+.PHONY: lock setup up demo down validate test lint bench docs help
+.DEFAULT_GOAL := help
 
-# Everything that the project needs of Python, pinned by hash; made anew when the lock changes.
-setup: $(VENV)/.ready
+help: ## what you can ask for
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## the Python environment, pinned by hash
 $(VENV)/.ready: requirements.txt pyproject.toml
-	@command -v python3 >/dev/null || { echo "ML Guard needs Python 3.11 or later (https://www.python.org)"; exit 1; }
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ML Guard needs Python 3.11 or later; this is $$(python3 --version)"; exit 1; }
-	@test -x $(PY) || python3 -m venv $(VENV)
-	@echo "Installing Python packages (about half a minute) ..."
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@command -v python3 >/dev/null || { echo "ML Guard needs Python 3.11 or later: install it from your system's packages or from python.org" >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ML Guard needs Python 3.11 or later; this is $$(python3 --version)" >&2; exit 1; }
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@echo "Installing the Python packages (about half a minute) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-lint: setup
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+demo: setup ## start everything, replay a synthetic topic, print metrics and drift
+	@STACK=$(STACK) $(BIN)/ml-guard demo
 
-test: setup
-	$(VENV)/bin/pytest
+ifeq ($(STACK),docker)
+up:
+	docker compose up --build --detach --wait
+down: setup
+	docker compose down --volumes --remove-orphans
+	@$(BIN)/ml-guard down --delete
+else
+up: setup ## start the stack
+	@$(BIN)/ml-guard up
+down: setup ## end the stack and remove its data
+	@$(BIN)/ml-guard down --delete
+endif
+
+validate: setup ## replay a synthetic topic and compare the product with an oracle
+	@./validation.sh
+
+test: setup ## every test, on real Kafka and real TimescaleDB
+	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }
+	@$(BIN)/pytest
+
+lint: setup ## style, types, and the way imports point
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## figures of this machine: throughput beside stock Faust, freshness, memory
+	@$(BIN)/python -m bench
+
+docs: setup ## the pages that are generated from the code
+	@$(BIN)/python -m docs.generate
+
+lock: setup
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --all-extras pyproject.toml --output-file requirements.txt
