@@ -1,0 +1,308 @@
+"""Into which bins does a baseline freeze a feature, and what shares did it have there?
+
+A bin vector ends with the reserved bins:
+
+- numeric: ``[bin 0, ..., bin N-1, missing]``, bin i holding ``(edges[i-1], edges[i]]``, the tails open;
+- categorical and boolean: ``[label 0, ..., label K-1, other, unseen, missing]``.
+
+Bins are closed on the right everywhere: in `count` (``searchsorted(..., side="left")``), in the sketch's shares
+(``inclusive=True``) and in the quantiles that the edges are taken from. So a value that is equal to an edge falls
+into the bin below it, and an atom ``a`` is alone between the edges ``nextafter(a, -inf)`` and ``a``.
+
+Workers count into all bins but the last; missing is what remains of the model-day's events.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.sketches import CategorySketch, NumericSketch
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Sketch = NumericSketch | CategorySketch
+
+N_BINS = 10
+TOP_K = 20
+MAX_BINS = 50
+"""More bins than this are finer than the sketch: one top-level item of a KLL of k=200 weighs up to 1 %."""
+
+BOOLEAN_LABELS = ("false", "true")
+Z_99 = 2.576
+"""Two-sided 99 % point of the normal distribution: from a bound at 99 % to a standard deviation."""
+
+
+class Kind(StrEnum):
+    """What a feature's values are."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenBins:
+    """The bins of one feature in one baseline version, and the baseline's shares in them.
+
+    Attributes
+    ----------
+    kind : Kind
+    edges : ndarray of float64
+        Numeric: the inner edges, ascending and distinct. Else empty.
+    labels : tuple of str
+        Categorical and boolean: the labels with a bin of their own. Else empty.
+    others : frozenset of str or None
+        Categorical: the baseline's labels that share the bin `other`. None where the baseline could not count them
+        all exactly: then every label without a bin is `other`, and nothing is `unseen`.
+    q : ndarray of float64
+        The baseline's shares, of the whole bin vector.
+    m : int
+        The baseline's events.
+    s : ndarray of float64
+        Standard deviation of each share that is due to the sketch; 0 where it is exact.
+    """
+
+    kind: Kind
+    edges: Floats
+    labels: tuple[str, ...]
+    others: frozenset[str] | None
+    q: Floats
+    m: int
+    s: Floats
+    _bin_of: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        other = len(self.labels)
+        bins = dict.fromkeys(self.others or (), other) | {label: i for i, label in enumerate(self.labels)}
+        object.__setattr__(self, "_bin_of", bins)
+        expected = self.edges.size + 2 if self.kind is Kind.NUMERIC else other + 3
+        if not self.q.size == self.s.size == expected:
+            raise ValueError(f"{self.kind} bins need {expected} shares, not {self.q.size} and {self.s.size}")
+
+    @property
+    def size(self) -> int:
+        """Length of the whole bin vector, the missing bin included."""
+        return self.q.size
+
+    @property
+    def y(self) -> Floats:
+        """The baseline's counts, ``q * m``."""
+        return self.q * self.m
+
+    @property
+    def names(self) -> list[str]:
+        """What each bin of the vector is called, for people.
+
+        >>> freeze_values(np.arange(4.0), n_bins=2).names
+        ['<= 1', '> 1', 'missing']
+        """
+        if self.kind is not Kind.NUMERIC:
+            return [*self.labels, "other", "unseen", "missing"]
+        return [*_interval_names(self.edges), "missing"]
+
+    def vector(self, counts: Ints, events: int) -> Ints:
+        """The whole bin vector of a day: a worker's counts, and as missing the rest of the day's events."""
+        return np.append(counts, events - int(counts.sum()))
+
+
+def freeze(
+    sketch: Sketch,
+    *,
+    events: int | None = None,
+    kind: Kind | None = None,
+    n_bins: int = N_BINS,
+    top_k: int = TOP_K,
+) -> FrozenBins:
+    """Freeze the bins of a baseline from its merged sketch.
+
+    Parameters
+    ----------
+    sketch : NumericSketch or CategorySketch
+        Of all days of the baseline's window.
+    events : int, optional
+        The model's events in the window; those without a (finite) value are `missing`. By default all have one.
+    kind : Kind, optional
+        By default numeric or categorical, as the sketch is; `Kind.BOOLEAN` fixes the labels.
+    n_bins : int
+        Numeric: into how many bins of equal share.
+    top_k : int
+        Categorical: how many labels have a bin of their own.
+
+    Notes
+    -----
+    Numeric: values whose share is 1 / n_bins or more are atoms and get a bin of their own; each stretch between atoms
+    gets ``round(share * n_bins)`` bins of equal share, at least one; equal edges are merged. Without atoms that is
+    the deciles. A stretch that has no values keeps one bin, in which a day's new values show.
+
+    Categorical: the share of `unseen` is that of the labels which came once (Good and Turing's estimate of what a
+    sample has not seen), and `other` has the rest of the labels without a bin. Otherwise a feature with a long tail
+    would drift every day.
+    """
+    n = sketch.n
+    present_events = n + (sketch.non_finite if isinstance(sketch, NumericSketch) else 0)
+    m = present_events if events is None else events
+    if m < n:
+        raise ValueError(f"{n} values in {m} events: a feature has at most one value an event")
+    if isinstance(sketch, NumericSketch):
+        values, weights = sketch.weighted_values()
+        return _freeze_numeric(values, weights, m, n_bins, sketch.pmf_error)
+    if kind is Kind.BOOLEAN:
+        return _freeze_boolean({item.label: item.estimate for item in sketch.items()}, m)
+    return _freeze_labels(sketch, m, top_k)
+
+
+def freeze_values(
+    values: Floats | Sequence[str], *, events: int | None = None, n_bins: int = N_BINS, top_k: int = TOP_K
+) -> FrozenBins:
+    """Freeze the bins from raw values, exactly: numbers from an array of floats, labels from anything else.
+
+    >>> bins = freeze_values(np.array([0.0] * 60 + list(range(1, 41))), events=110)
+    >>> bins.q.round(3).tolist()
+    [0.0, 0.545, 0.091, 0.091, 0.091, 0.091, 0.091]
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        numbers = values[np.isfinite(values)].astype(np.float64)
+        distinct, weights = np.unique(numbers, return_counts=True)
+        return _freeze_numeric(distinct, weights.astype(np.float64), events or values.size, n_bins, 0.0)
+    sketch = CategorySketch()
+    labels, counts = np.unique(np.asarray(values, dtype=object), return_counts=True)
+    sketch.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
+    return freeze(sketch, events=events, top_k=top_k)
+
+
+def count(values: Floats | Mapping[str, int], bins: FrozenBins) -> Ints:
+    """How many values fall into each bin but `missing`.
+
+    Parameters
+    ----------
+    values : ndarray of float64, or mapping from label to count
+        Those that are not finite are left out, and so become missing.
+
+    >>> count(np.array([0.5, 1.0, 9.0, np.nan]), freeze_values(np.arange(4.0), n_bins=2)).tolist()
+    [2, 1]
+    """
+    if isinstance(values, np.ndarray):
+        if not math.isfinite(np.add.reduce(values)):
+            values = values[np.isfinite(values)]
+        return np.bincount(np.searchsorted(bins.edges, values), minlength=bins.size - 1)
+    counts = [0] * (bins.size - 1)
+    find, strange = bins._bin_of.get, len(bins.labels) + (bins.others is not None)
+    for label, number in values.items():
+        counts[find(label, strange)] += number
+    return np.array(counts, dtype=np.int64)
+
+
+def counts_of(sketch: Sketch, bins: FrozenBins, events: int) -> tuple[Floats, Floats]:
+    """A day's bin vector from its sketch, where no counters cover the day.
+
+    Returns
+    -------
+    x : ndarray of float64
+        Estimated counts of the whole bin vector; the missing bin is exact.
+    s : ndarray of float64
+        Standard deviation of each share that is due to the sketch.
+    """
+    if isinstance(sketch, NumericSketch):
+        pmf = sketch.pmf(bins.edges) if sketch.n else np.zeros(bins.size - 1)
+        x = np.append(pmf * sketch.n, events - sketch.n)
+        return x, _sketch_deviation(x, events, sketch.pmf_error)
+    counts = count({item.label: item.lower for item in sketch.items()}, bins)
+    purged = sketch.n - int(counts.sum())
+    counts[-2 if bins.others is None else -1] += purged
+    x = np.append(counts, events - sketch.n).astype(np.float64)
+    return x, _bound_deviation(x, events, sketch.error)
+
+
+def _freeze_numeric(values: Floats, weights: Floats, m: int, n_bins: int, pmf_error: float) -> FrozenBins:
+    if not 2 <= n_bins <= MAX_BINS:
+        raise ValueError(f"bins must be 2 to {MAX_BINS}, not {n_bins}")
+    edges = _edges(values, weights, n_bins)
+    inside = np.bincount(np.searchsorted(edges, values), weights=weights, minlength=edges.size + 1)
+    y = np.append(inside, m - weights.sum())
+    return FrozenBins(Kind.NUMERIC, edges, (), None, _shares(y, m), m, _sketch_deviation(y, m, pmf_error))
+
+
+def _edges(values: Floats, weights: Floats, n_bins: int) -> Floats:
+    """Inner edges over ascending distinct values: around every atom, and quantiles of each stretch between."""
+    total = weights.sum()
+    if total == 0:
+        return np.empty(0)
+    edges: list[float] = []
+    begin = 0
+    for atom in [*np.flatnonzero(weights >= total / n_bins).tolist(), None]:
+        stretch = slice(begin, atom)
+        edges.extend(_quantile_edges(values[stretch], weights[stretch], total / n_bins))
+        if atom is not None:
+            edges.extend((float(np.nextafter(values[atom], -np.inf)), float(values[atom])))
+            begin = atom + 1
+    return np.unique(edges)
+
+
+def _quantile_edges(values: Floats, weights: Floats, bin_weight: float) -> list[float]:
+    cumulative = np.cumsum(weights)
+    if cumulative.size == 0:
+        return []
+    parts = max(1, round(cumulative[-1] / bin_weight))
+    wanted = cumulative[-1] * np.arange(1, parts) / parts
+    at = np.searchsorted(cumulative, wanted * (1 - 1e-12))
+    return [float(values[i]) for i in at if i < values.size - 1]
+
+
+def _freeze_boolean(counts: Mapping[str, int], m: int) -> FrozenBins:
+    known = [counts.get(label, 0) for label in BOOLEAN_LABELS]
+    y = np.array([*known, 0, 0, m - sum(known)], dtype=np.float64)
+    return FrozenBins(
+        Kind.BOOLEAN, np.empty(0), BOOLEAN_LABELS, frozenset(), _shares(y, m), m, np.zeros(y.size)
+    )
+
+
+def _freeze_labels(sketch: CategorySketch, m: int, top_k: int) -> FrozenBins:
+    items = sketch.items()
+    top, tail = items[:top_k], items[top_k:]
+    known = [item.lower for item in top]
+    once = sum(item.estimate == 1 for item in tail) if sketch.exact else 0
+    y = np.array([*known, sketch.n - sum(known) - once, once, m - sketch.n], dtype=np.float64)
+    others = frozenset(item.label for item in tail) if sketch.exact else None
+    labels = tuple(item.label for item in top)
+    s = _bound_deviation(y, m, sketch.error)
+    return FrozenBins(Kind.CATEGORICAL, np.empty(0), labels, others, _shares(y, m), m, s)
+
+
+def _shares(y: Floats, m: int) -> Floats:
+    return y / m if m else np.zeros(y.size)
+
+
+def _sketch_deviation(x: Floats, events: int, pmf_error: float) -> Floats:
+    """From the published 99 % bound on a share; nothing for bins that are empty or exact (missing)."""
+    if pmf_error == 0.0 or events == 0:
+        return np.zeros(x.size)
+    present = float(x[:-1].sum())
+    s = np.where(x > 0, pmf_error / Z_99 * present / events, 0.0)
+    s[-1] = 0.0
+    return s
+
+
+def _bound_deviation(x: Floats, events: int, error: int) -> Floats:
+    """From hard bounds `error` apart: the deviation of a uniform distribution between them."""
+    if error == 0 or events == 0:
+        return np.zeros(x.size)
+    s = np.where(x > 0, error / math.sqrt(12) / events, 0.0)
+    s[-2:] = 0.0
+    return s
+
+
+def _interval_names(edges: Floats) -> list[str]:
+    """Readable intervals: an atom as its value, and the hair's breadth beside it not at all."""
+    if edges.size == 0:
+        return ["any"]
+    names = [f"<= {edges[0]:g}"]
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        names.append(f"= {high:g}" if np.nextafter(low, np.inf) == high else f"({low:g}, {high:g}]")
+    names.append(f"> {edges[-1]:g}")
+    return names
