@@ -67,6 +67,7 @@ create table ml_guard.day_close (
     day date not null,
     day_end timestamptz not null,
     zone text not null,
+    first_seen_at timestamptz not null default now(),
     status text not null default 'open' check (status in ('open', 'closing', 'closed')),
     revision integer not null default 0,
     complete boolean not null default true,
@@ -78,7 +79,8 @@ create table ml_guard.day_close (
     closed_at timestamptz,
     primary key (project_id, day_start)
 ) with (fillfactor = 70);
-create index day_close_unfinished on ml_guard.day_close (day_end) where status <> 'closed' or reopened_at is not null;
+create index day_close_unfinished on ml_guard.day_close (day_end)
+    where status <> 'closed' or reopened_at is not null or not complete;
 
 -- Leader work: one holder at a time, fenced by its epoch.
 create table ml_guard.lease (
