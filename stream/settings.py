@@ -75,3 +75,18 @@ class Settings(BaseSettings):
     )
     max_record_bytes: int = Field(1_048_576, ge=1024, description="The largest event that is read.")
     max_body_bytes: int = Field(8_388_608, ge=1024, description="The largest request body of the bridge.")
+    bridge_buffer_bytes: int = Field(
+        67_108_864, ge=1_048_576, description="Bytes that the bridge holds at most; beyond it answers 503."
+    )
+    bridge_ack_s: float = Field(
+        10.0, gt=0, description="How long the bridge waits for Kafka's acknowledgement before it answers 503."
+    )
+    key_events_per_s: float = Field(
+        50_000.0, gt=0, description="Events a second that one key may send; beyond it the bridge answers 429."
+    )
+    ready_silence_s: float = Field(
+        15.0, gt=0, description="A partition whose worker has been silent for longer makes the API not ready."
+    )
+    ready_lag: int = Field(
+        1_000_000, ge=1, description="A partition that is further behind, in records, makes the API not ready."
+    )
