@@ -71,3 +71,49 @@ create trigger project_zone_changed after insert or update or delete on ml_guard
     for each statement execute function ml_guard.raise_catalog_generation();
 create trigger feature_setting_changed after insert or update or delete on ml_guard.feature_setting
     for each statement execute function ml_guard.raise_catalog_generation();
+
+comment on schema ml_guard is
+    'ML Guard. The views and functions are an interface for people with SQL and for dashboards (docs/sql.md); the tables are not.';
+comment on table ml_guard.project is 'Who sends events: a tenant, with time zones and settings of its own.';
+comment on column ml_guard.project.project_id is 'The name that events carry.';
+comment on column ml_guard.project.name is 'A name for people.';
+comment on column ml_guard.project.dedupe_by_event_id is 'Whether events that repeat an event_id are discarded; its cost grows with traffic.';
+comment on column ml_guard.project.created_at is 'When it was created.';
+
+comment on table ml_guard.project_zone is 'The time zones that a project has had; days are cut by them.';
+comment on column ml_guard.project_zone.project_id is 'The project.';
+comment on column ml_guard.project_zone.effective_from is 'From when the zone holds, always a day''s start in it; -infinity for the first.';
+comment on column ml_guard.project_zone.zone is 'An IANA time zone.';
+comment on column ml_guard.project_zone.created_at is 'When it was set.';
+
+comment on table ml_guard.model is 'Models and their endpoints, as events have named them.';
+comment on column ml_guard.model.project_id is 'The project.';
+comment on column ml_guard.model.model_id is 'The model.';
+comment on column ml_guard.model.endpoint is 'The model''s endpoint.';
+comment on column ml_guard.model.first_seen_at is 'When the first event of it was read.';
+
+comment on table ml_guard.api_key is 'Keys of the API; only their hashes are kept.';
+comment on column ml_guard.api_key.key_id is 'The part of the key that is no secret.';
+comment on column ml_guard.api_key.name is 'A name for people.';
+comment on column ml_guard.api_key.key_sha256 is 'The hash of the whole key.';
+comment on column ml_guard.api_key.scopes is 'What it may do: ingest, read, operate, admin.';
+comment on column ml_guard.api_key.project_ids is 'The projects that it is for; null: every project.';
+comment on column ml_guard.api_key.created_at is 'When it was made.';
+comment on column ml_guard.api_key.revoked_at is 'From when it is refused.';
+
+comment on table ml_guard.feature_setting is 'How features are to be scored; frozen into a baseline when it is captured.';
+comment on column ml_guard.feature_setting.project_id is 'The project.';
+comment on column ml_guard.feature_setting.model_id is 'The model; * for all.';
+comment on column ml_guard.feature_setting.endpoint is 'The endpoint; * for all.';
+comment on column ml_guard.feature_setting.feature is 'The feature; * for all.';
+comment on column ml_guard.feature_setting.kind is 'The kind that its values are taken as; null: as they come.';
+comment on column ml_guard.feature_setting.bins is 'How many quantile bins a numeric baseline gets.';
+comment on column ml_guard.feature_setting.warning is 'The PSI from which a significant change is a warning.';
+comment on column ml_guard.feature_setting.drift is 'The PSI from which a significant change is drift.';
+comment on column ml_guard.feature_setting.ignored is 'Whether it is left unscored.';
+comment on column ml_guard.feature_setting.updated_at is 'When it was last set.';
+
+comment on table ml_guard.catalog is 'One row: how often anything has changed that workers must see; they poll it.';
+comment on column ml_guard.catalog.generation is 'Raised by every such change.';
+comment on column ml_guard.catalog.only_row is 'Always true; keeps the table at one row.';
+comment on function ml_guard.raise_catalog_generation() is 'Tells workers that something they read has changed.';
