@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from ml_guard.errors import EventError, Reason
-from ml_guard.event import MAX_FEATURES, MAX_NAME, MAX_PART, VERSION, Event, EventBatch
+from ml_guard.event import MAX_FEATURES, MAX_NAME, MAX_NAME_BYTES, MAX_PART, VERSION, Event, EventBatch
 
 _KNOWN_NAMES = 20_000
 """Names remembered as good: far more than a worker meets, and some 10 MB at the very worst."""
@@ -94,6 +94,8 @@ class EventDecoder:
             if len(self._features) > _KNOWN_NAMES:
                 self._features.clear()
             self._features.update(features)
+        if event.event_id is not None and not event.event_id.isprintable():
+            _check_name(event.event_id, "event_id")
         names = self._names
         if event.project_id not in names or event.model_id not in names or event.endpoint not in names:
             for field in ("project_id", "model_id", "endpoint"):
@@ -209,6 +211,8 @@ def _check_name(text: str, field: str) -> None:
         raise _bad(f"{field} is empty", field)
     if len(text) > MAX_NAME:
         raise _bad(f"{field} is longer than {MAX_NAME} characters", field)
+    if not text.isascii() and len(text.encode()) > MAX_NAME_BYTES:
+        raise _bad(f"{field} is longer than {MAX_NAME_BYTES} bytes of UTF-8", field)
     if not text.isprintable() and _has_control(text):
         raise _bad(f"{field} holds a control character", field)
 

@@ -15,6 +15,8 @@ from msgspec import Meta
 VERSION = 1
 MAX_NAME = 256
 """Characters of a project's, model's, endpoint's or feature's name, of an event id, a batch id or a label."""
+MAX_NAME_BYTES = 512
+"""Bytes of UTF-8 of such a name: four of them and the rest of a key must fit PostgreSQL's 2,704 bytes an index row."""
 MAX_FEATURES = 500
 """Features that one event may carry, unless the server is set otherwise."""
 MAX_PART = 1_000_000
@@ -26,7 +28,7 @@ _PREFIX = MAX_NAME - 1 - _HASH_DIGITS
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 
 
-class Event(msgspec.Struct, gc=False):
+class Event(msgspec.Struct, gc=False, omit_defaults=True):
     """One call of a model. Null equals absent; fields that the contract does not know are ignored."""
 
     project_id: Name

@@ -1,0 +1,22 @@
+"""When does the interpreter end, early enough that threads can still work?"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures.thread  # noqa: F401 - its own hook must stand before ours, to run after it
+import threading
+from collections.abc import Callable
+
+
+def at_exit(function: Callable[[], None]) -> None:
+    """Call `function` when the main thread ends.
+
+    `atexit` comes too late for a transport that looks up a host name in asyncio's thread pool: by then the pool
+    takes no work. `threading` calls its own hooks before that, last one first, and in the children of
+    `multiprocessing` too, where `atexit` calls nothing. They are private: where they are missing it is `atexit`.
+    """
+    register = getattr(threading, "_register_atexit", None)
+    if register is None:
+        atexit.register(function)
+    else:
+        register(function)

@@ -1,0 +1,259 @@
+"""How do events leave the host's threads without ever holding them up?
+
+A bounded queue and one thread. `put` takes a lock for a moment and returns; the thread gathers what is there
+into batches and hands each to `deliver`. What does not fit is counted as lost with a reason.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable
+
+from ml_guard.exit_hook import at_exit
+from ml_guard.transports.base import Batch
+
+MAX_EVENTS = 50_000
+MAX_BYTES = 64 * 2**20
+"""What waits at most: at 500 bytes an event some 25 MB of a host's memory, and never more than 64 MiB."""
+BATCH_EVENTS = 500
+BATCH_BYTES = 512 * 2**10
+"""A batch's size: half of the 1 MiB that a Kafka record may have, for names and the batch's own fields."""
+LINGER_S = 0.2
+"""How long the first event of a batch waits for others."""
+EXIT_TIMEOUT_S = 5.0
+"""How long the end of the process waits for events under way, if the server answers."""
+
+
+class Outbox:
+    """Takes encoded events from any thread and gives them in batches, in order, to `deliver` in its own.
+
+    Promises: `put` never waits and never raises. `flush` returns at its deadline. A forked child starts empty.
+    `deliver` is called for one batch at a time and settles it, whatever happens. Every event that was taken is
+    handed to `deliver` or counted by `lost`.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Batch, Outbox], None],
+        lost: Callable[[str, int], None],
+        *,
+        open_transport: Callable[[], None] = lambda: None,
+        close_transport: Callable[[], None] = lambda: None,
+        after_fork: Callable[[], None] = lambda: None,
+        exit_timeout_s: Callable[[], float] = lambda: EXIT_TIMEOUT_S,
+        max_events: int = MAX_EVENTS,
+        max_bytes: int = MAX_BYTES,
+        batch_events: int = BATCH_EVENTS,
+        batch_bytes: int = BATCH_BYTES,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        self._deliver = deliver
+        self._lost = lost
+        self._open_transport = open_transport
+        self._close_transport = close_transport
+        self._after_fork = after_fork
+        self.exit_timeout_s = exit_timeout_s
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._batch_events = batch_events
+        self._batch_bytes = batch_bytes
+        self._linger_s = linger_s
+        self._start_empty()
+        _alive.add(self)
+
+    def _start_empty(self) -> None:
+        # Re-entrant, since a signal handler or a finaliser may put an event while this thread holds it.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._settled = threading.Condition(self._lock)
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._bytes = 0
+        self._taken = 0
+        self._done = 0
+        self._hurried = 0
+        self._nudges = 0
+        self._closing = False
+        self._close_by = float("inf")
+        self._thread: threading.Thread | None = None
+
+    @property
+    def taken(self) -> int:
+        """Events taken so far."""
+        return self._taken
+
+    @property
+    def waiting(self) -> int:
+        """Events taken and not settled yet."""
+        return self._taken - self._done
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
+    def put(self, project_id: str, event: bytes, wait_s: float = 0.0) -> bool:
+        """Take one encoded event; False if it was lost instead. With `wait_s`, first wait so long for room."""
+        size = len(event)
+        with self._lock:
+            if self._closing:
+                reason = "closed"
+            elif size > self._batch_bytes:
+                reason = "too_large"
+            elif self._has_room(size) or (wait_s > 0 and self._room_within(size, wait_s)):
+                if self._thread is not None or self._start():
+                    self._queue.append((project_id, event))
+                    self._bytes += size
+                    self._taken += 1
+                    waiting = len(self._queue)
+                    if waiting == 1 or waiting == self._batch_events:
+                        self._changed.notify_all()
+                    return True
+                reason = "no_thread"
+            else:
+                reason = "queue_full"
+        self._lost(reason, 1)
+        return False
+
+    def flush(self, timeout_s: float) -> bool:
+        """Whether every event taken so far was settled (sent, or lost for a reason) within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            goal = self._taken
+            self._hurried = goal
+            self._nudges += 1
+            self._changed.notify_all()
+            while self._done < goal:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._settled.wait(left)
+            return True
+
+    def close(self, timeout_s: float) -> bool:
+        """Send what is left for at most `timeout_s`, then count the rest as lost. Further events are refused."""
+        self.begin_close(timeout_s)
+        finished = self.flush(timeout_s)
+        thread = self._thread
+        if finished and thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=max(0.0, self._close_by - time.monotonic()))
+        with self._lock:
+            rest, self._queue = len(self._queue), deque()
+            self._done += rest
+            self._settled.notify_all()
+        if rest:
+            self._lost("unsent_at_close", rest)
+        _alive.discard(self)
+        return finished
+
+    def begin_close(self, timeout_s: float) -> None:
+        """Refuse further events and let the thread end by itself once it has sent what is left."""
+        with self._lock:
+            self._closing = True
+            self._close_by = min(self._close_by, time.monotonic() + timeout_s)
+            self._hurried = self._taken
+            self._changed.notify_all()
+
+    def time_left_s(self) -> float:
+        """Seconds until the close gives up; infinite while nothing closes."""
+        return self._close_by - time.monotonic()
+
+    def pause(self, seconds: float, *, patient: bool = False) -> None:
+        """Wait, in the outbox's thread; a flush (unless `patient`) or a close ends it early."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            nudges, closing = self._nudges, self._closing
+            while (left := min(deadline, self._close_by) - time.monotonic()) > 0:
+                if self._closing != closing or (not patient and self._nudges != nudges):
+                    return
+                self._changed.wait(left)
+
+    def _has_room(self, size: int) -> bool:
+        return self._taken - self._done < self._max_events and self._bytes + size <= self._max_bytes
+
+    def _room_within(self, size: int, wait_s: float) -> bool:
+        deadline = time.monotonic() + wait_s
+        while not self._has_room(size):
+            left = deadline - time.monotonic()
+            if left <= 0 or self._closing:
+                return False
+            self._settled.wait(left)
+        return not self._closing
+
+    def _start(self) -> bool:
+        try:
+            self._open_transport()
+            thread = threading.Thread(target=self._run, name="ml-guard-outbox", daemon=True)
+            thread.start()
+        except RuntimeError:  # the interpreter is ending, or the system has no thread left
+            return False
+        self._thread = thread
+        return True
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            events, size = len(batch.events), sum(map(len, batch.events))
+            try:
+                self._deliver(batch, self)
+            except Exception:
+                self._lost("internal_error", events)
+            with self._lock:
+                self._done += events
+                self._bytes -= size
+                self._settled.notify_all()
+        self._close_transport()
+
+    def _next_batch(self) -> Batch | None:
+        with self._lock:
+            while not self._queue:
+                if self._closing:
+                    return None
+                self._changed.wait()
+            full_by = time.monotonic() + self._linger_s
+            while len(self._queue) < self._batch_events and self._hurried <= self._done and not self._closing:
+                left = full_by - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            return self._take_batch() if self._queue else None
+
+    def _take_batch(self) -> Batch:
+        project_id, size = self._queue[0][0], 0
+        events: list[bytes] = []
+        while self._queue and len(events) < self._batch_events:
+            project, event = self._queue[0]
+            if project != project_id or size + len(event) > self._batch_bytes:
+                break
+            self._queue.popleft()
+            size += len(event)
+            events.append(event)
+        return Batch(str(uuid.uuid4()), project_id, tuple(events))
+
+    def _forked(self) -> None:
+        self._start_empty()
+        self._after_fork()
+
+
+_alive: weakref.WeakSet[Outbox] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    outboxes = list(_alive)
+    for outbox in outboxes:
+        outbox.begin_close(outbox.exit_timeout_s())
+    for outbox in outboxes:
+        outbox.close(max(0.0, outbox.time_left_s()))
+
+
+def _forked() -> None:
+    for outbox in list(_alive):
+        outbox._forked()
+
+
+at_exit(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

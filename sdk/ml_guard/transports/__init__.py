@@ -1,0 +1,1 @@
+"""Ways for a batch of events to reach ML Guard, a file each."""

@@ -1,0 +1,136 @@
+"""How does a batch reach Kafka without the bridge?"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from ml_guard.errors import (
+    ConnectionLostError,
+    ForbiddenError,
+    MissingExtraError,
+    TooLargeError,
+    TransportError,
+    UnauthorizedError,
+)
+from ml_guard.event import encode_batch
+from ml_guard.transports.base import Batch, Receipt, Transport
+
+TOPIC = "ml_guard.events"
+MAX_REQUEST_BYTES = 2**20
+CLOSE_TIMEOUT_S = 2.0
+
+_MEANINGS: dict[str, type[TransportError]] = {
+    "MessageSizeTooLargeError": TooLargeError,
+    "TopicAuthorizationFailedError": ForbiddenError,
+    "ClusterAuthorizationFailedError": ForbiddenError,
+    "AuthenticationFailedError": UnauthorizedError,
+    "SaslAuthenticationFailed": UnauthorizedError,
+    "UnsupportedSaslMechanismError": UnauthorizedError,
+}
+"""What Kafka's errors mean, by the names of their classes and bases. Every other one is worth another try."""
+
+
+class KafkaTransport(Transport):
+    """One batch is one record, without a key, acknowledged by all in-sync replicas (`acks=all`, idempotent).
+
+    The producer lives in an event loop with a thread of its own. `options` go to `AIOKafkaProducer`, for TLS
+    and SASL: security_protocol, ssl_context, sasl_mechanism, sasl_plain_username, sasl_plain_password.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str = TOPIC, **options: Any) -> None:
+        try:
+            import aiokafka  # noqa: F401 - said when the client is made, not when it sends
+        except ImportError:
+            raise MissingExtraError(
+                'MLGuardClient(kafka=...) needs aiokafka: pip install "ml-guard[kafka]"'
+            ) from None
+        self._servers = bootstrap_servers
+        self._topic = topic
+        self._options = options
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._producer: Any = None
+        self._unanswered: tuple[str, asyncio.Future[Any]] | None = None
+
+    def open(self) -> None:
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="ml-guard-kafka", daemon=True).start()
+            self._loop = loop
+
+    def send(self, batch: Batch, timeout_s: float) -> Receipt:
+        self.open()
+        self._within(self._send(batch), timeout_s)
+        return Receipt()
+
+    def close(self) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        with contextlib.suppress(TransportError):
+            self._within(self._stop(), CLOSE_TIMEOUT_S)
+        loop.call_soon_threadsafe(loop.stop)
+        self.forget()
+
+    def forget(self) -> None:
+        self._loop = None
+        self._producer = None
+        self._unanswered = None
+
+    def _within(self, work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+        assert self._loop is not None
+        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout_s), self._loop)
+        try:
+            future.result()
+        except (asyncio.TimeoutError, concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+            raise ConnectionLostError(
+                f"Kafka at {self._servers} did not answer within {timeout_s:.0f} s"
+            ) from None
+
+    async def _send(self, batch: Batch) -> None:
+        try:
+            producer = await self._started()
+            if self._unanswered is None or self._unanswered[0] != batch.batch_id:
+                record = encode_batch(batch.events, project_id=batch.project_id, batch_id=batch.batch_id)
+                self._unanswered = batch.batch_id, await producer.send(self._topic, record)
+            # A batch that is tried again after a timeout is still with the producer: wait for it, send no copy.
+            await asyncio.shield(self._unanswered[1])
+            self._unanswered = None
+        except Exception as error:
+            self._unanswered = None
+            raise self._meaning(error) from error
+
+    async def _started(self) -> Any:
+        if self._producer is None:
+            from aiokafka import AIOKafkaProducer
+
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._servers,
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=MAX_REQUEST_BYTES,
+                client_id="ml-guard-sdk",
+                **self._options,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    def _meaning(self, error: Exception) -> TransportError:
+        message = f"Kafka at {self._servers}: {type(error).__name__}: {error}"
+        for kind in type(error).__mro__:
+            if kind.__name__ in _MEANINGS:
+                return _MEANINGS[kind.__name__](message)
+        return ConnectionLostError(message)
