@@ -103,6 +103,12 @@ class Delivery:
                     self._refused(batch, error)
                     return
                 self._wait(error, attempt, outbox)
+            except Exception as error:  # a defect of a transport must not end the thread
+                self._counters.dropped("internal_error", len(batch.events))
+                self._notices.warn(
+                    "internal_error", f"events are lost: the SDK failed, please report it: {error!r}"
+                )
+                return
             else:
                 self._gone = False
                 self._accepted(batch, receipt)

@@ -6,7 +6,6 @@ is refused with a reason of its own, since guessing a zone moves events into the
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime, timedelta, timezone
 
@@ -52,19 +51,16 @@ def parse_us(value: str | float) -> int:
         except TypeError:
             raise _naive() from None
         us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    else:
-        if not math.isfinite(value):
-            raise _invalid("is not a finite number")
-        us = round(value * (1e6 if abs(value) < MILLISECONDS_FROM else 1e3))
-    if EARLIEST_US <= us < LATEST_US:
-        return us
-    if us < EARLIEST_US:
-        raise _invalid("lies before 1970")
-    if isinstance(value, str):
-        raise _invalid("lies behind the year 9000")
-    raise _invalid(
-        "is too large a number: give seconds or milliseconds since 1970, not micro- or nanoseconds"
-    )
+        if EARLIEST_US <= us < LATEST_US:
+            return us
+        raise _invalid("lies before 1970" if us < EARLIEST_US else "lies behind the year 9000")
+    if EARLIEST_US <= value < LATEST_US / 1000:
+        return round(value * (1e6 if value < MILLISECONDS_FROM else 1e3))
+    if value >= LATEST_US / 1000:
+        raise _invalid(
+            "is too large a number: give seconds or milliseconds since 1970, not micro- or nanoseconds"
+        )
+    raise _invalid("is no number of seconds or milliseconds since 1970")
 
 
 def _leap_second(text: str) -> timedelta:
