@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ml_guard.replay.oracle import DayKey
+from ml_guard.shapes import (
+    BaselineDetail,
+    BaselineFeature,
+    DeadLetter,
+    DriftDay,
+    FeatureDay,
+    LatencyRow,
+    LedgerDay,
+    LedgerPartition,
+    MetricDay,
+)
 
-Row = Mapping[str, Any]
 FeatureKey = tuple[str, str]
 """A feature and a kind."""
 ModelKey = tuple[str, str, str]
@@ -38,14 +46,18 @@ class Claim:
 class Observed:
     """What the product's API answered, by day and by model."""
 
-    metrics: dict[DayKey, Row] = field(default_factory=dict)
-    features: dict[DayKey, dict[FeatureKey, Row]] = field(default_factory=dict)
-    drift: dict[DayKey, dict[FeatureKey, Row]] = field(default_factory=dict)
-    baselines: dict[ModelKey, Row] = field(default_factory=dict)
-    ledger_days: list[Row] = field(default_factory=list)
-    partitions: list[Row] = field(default_factory=list)
-    dead_letters: list[Row] = field(default_factory=list)
-    latency: dict[DayKey, Row] = field(default_factory=dict)
+    metrics: dict[DayKey, MetricDay] = field(default_factory=dict)
+    features: dict[DayKey, dict[FeatureKey, FeatureDay]] = field(default_factory=dict)
+    drift: dict[DayKey, dict[FeatureKey, DriftDay]] = field(default_factory=dict)
+    baselines: dict[ModelKey, BaselineDetail] = field(default_factory=dict)
+    ledger_days: list[LedgerDay] = field(default_factory=list)
+    partitions: list[LedgerPartition] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    latency: dict[DayKey, LatencyRow] = field(default_factory=dict)
+
+    def frozen(self, model: ModelKey) -> list[BaselineFeature]:
+        """The stored features of a model's baseline; none, if it has no baseline."""
+        return self.baselines[model].features if model in self.baselines else []
 
 
 @dataclass
@@ -110,6 +122,3 @@ def name(key: DayKey | ModelKey, *more: str) -> str:
         (key.project_id, key.model_id, key.endpoint, key.day.isoformat()) if isinstance(key, DayKey) else key
     )
     return " ".join((*parts, *more))
-
-
-Check = Callable[..., Claim]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ml_guard.replay.claims import Claim, Observed, Row, Tally, allowed_failures, name
+from ml_guard.replay.claims import Claim, Observed, Tally, allowed_failures, name
 from ml_guard.replay.oracle import DayKey, DayTruth, Truth, day_bounds
 from ml_guard.replay.recompute import rank_interval
+from ml_guard.shapes import FeatureDay, MetricDay
 
 PERCENTILES = {
     "p01": 0.01,
@@ -48,7 +48,7 @@ def _requests(truth: Truth, seen: Observed) -> Claim:
     tally = Tally()
     for key in sorted(truth.days.keys() | seen.metrics.keys()):
         row, day = seen.metrics.get(key), truth.days.get(key)
-        tally.equal(name(key), row["requests"] if row else 0, day.events if day else 0)
+        tally.equal(name(key), row.requests if row else 0, day.events if day else 0)
     events = sum(day.events for day in truth.days.values())
     return tally.claim(f"requests of {len(truth.days)} model-days, {events} events, are those that were sent")
 
@@ -59,8 +59,8 @@ def _borders(truth: Truth, seen: Observed) -> Claim:
     for key, row in seen.metrics.items():
         start, end = _bounds(key.day, truth.zones[key.project_id])
         hours.add((end - start).total_seconds() / 3600)
-        tally.equal(name(key, "day_start"), parse(row["day_start"]), start)
-        tally.equal(name(key, "day_end"), parse(row["day_end"]), end)
+        tally.equal(name(key, "day_start"), row.day_start, start)
+        tally.equal(name(key, "day_end"), row.day_end, end)
     lengths = ", ".join(f"{h:g}" for h in sorted(hours))
     return tally.claim(f"days of {lengths} hours begin and end where their zone says")
 
@@ -72,8 +72,8 @@ def _spans(truth: Truth, seen: Observed) -> Claim:
         if row is None:
             tally.fail(name(key), "no such day")
             continue
-        tally.equal(name(key, "first_event_at"), parse(row["first_event_at"]), day.first)
-        tally.equal(name(key, "last_event_at"), parse(row["last_event_at"]), day.last)
+        tally.equal(name(key, "first_event_at"), row.first_event_at, day.first)
+        tally.equal(name(key, "last_event_at"), row.last_event_at, day.last)
     return tally.claim("the first and the last event of every day are those that were sent")
 
 
@@ -84,10 +84,10 @@ def _presence(truth: Truth, seen: Observed) -> Claim:
             tally.fail(name(key, feature, kind), "no such row")
             continue
         present = day.present(feature, kind)
-        tally.equal(name(key, feature, "n"), row["n"], present)
-        tally.equal(name(key, feature, "missing"), row["missing"], day.events - present)
+        tally.equal(name(key, feature, "n"), row.n, present)
+        tally.equal(name(key, feature, "missing"), row.missing, day.events - present)
         if kind == "numeric":
-            tally.equal(name(key, feature, "non_finite"), row["non_finite"], day.non_finite(feature))
+            tally.equal(name(key, feature, "non_finite"), row.non_finite, day.non_finite(feature))
     return tally.claim("values present, missing and not finite of every feature and day")
 
 
@@ -103,7 +103,7 @@ def _moments(truth: Truth, seen: Observed) -> Claim:
             ("mean", numbers.mean()),
             ("stddev", numbers.std()),
         ):
-            tally.close(name(key, feature, field), row[field], float(expected))
+            tally.close(name(key, feature, field), getattr(row, field), float(expected))
     return tally.claim(
         "minimum, maximum, mean and deviation of every numeric feature and day", bound="1e-9 relative"
     )
@@ -112,12 +112,12 @@ def _moments(truth: Truth, seen: Observed) -> Claim:
 def _percentiles(truth: Truth, seen: Observed) -> Claim:
     tally = Tally()
     for key, day, feature, kind, row in _values(truth, seen):
-        if kind == "numeric" and row is not None and row["n"]:
+        if kind == "numeric" and row is not None and row.n:
             _ranks(tally, key, feature, np.sort(np.array(day.numbers(feature))), row, PERCENTILES)
     for key, day in truth.days.items():
-        row = seen.metrics.get(key)
-        if row is not None and day.numbers("@latency_ms"):
-            _ranks(tally, key, "latency", np.sort(np.array(day.numbers("@latency_ms"))), row, LATENCIES)
+        metrics = seen.metrics.get(key)
+        if metrics is not None and day.numbers("@latency_ms"):
+            _ranks(tally, key, "latency", np.sort(np.array(day.numbers("@latency_ms"))), metrics, LATENCIES)
     allowed = allowed_failures(tally.compared)
     return tally.claim(
         "percentiles lie within the sketch's published rank error of the raw values",
@@ -126,16 +126,18 @@ def _percentiles(truth: Truth, seen: Observed) -> Claim:
     )
 
 
-def _ranks(tally: Tally, key: DayKey, what: str, values: Any, row: Row, fields: dict[str, float]) -> None:
-    error = row["rank_error"] or 0.0
+def _ranks(
+    tally: Tally, key: DayKey, what: str, values: Any, row: FeatureDay | MetricDay, fields: dict[str, float]
+) -> None:
+    error = row.rank_error or 0.0
     for field, wanted in fields.items():
-        low, high = rank_interval(values, row[field])
+        low, high = rank_interval(values, getattr(row, field))
         off = max(low - wanted, wanted - high, 0.0)
         tally.compared += 1
         tally.worst = max(tally.worst, off)
         if off > error + 1.0 / values.size:
             tally.wrong.append(
-                f"{name(key, what, field)}: {row[field]} has the ranks {low:.4f} to {high:.4f}"
+                f"{name(key, what, field)}: {getattr(row, field)} has the ranks {low:.4f} to {high:.4f}"
             )
 
 
@@ -145,8 +147,8 @@ def _labels(truth: Truth, seen: Observed) -> Claim:
         if kind == "numeric" or row is None:
             continue
         labels = day.labels(feature, kind)
-        tally.equal(name(key, feature, "distinct"), row["distinct_count"], len(labels))
-        for top in row["top"] or []:
+        tally.equal(name(key, feature, "distinct"), row.distinct_count, len(labels))
+        for top in row.top or []:
             tally.equal(name(key, feature, top["label"]), top["count"], labels[top["label"]])
     return tally.claim("counts of the labels and of the booleans of every day are exact")
 
@@ -159,19 +161,19 @@ def _predictions(truth: Truth, seen: Observed) -> Claim:
             continue
         kinds = [kind for feature, kind in day.kinds() if feature == "@y_pred"]
         present = sum(day.present("@y_pred", kind) for kind in kinds)
-        tally.equal(name(key, "prediction_n"), row["prediction_n"], present)
+        tally.equal(name(key, "prediction_n"), row.prediction_n, present)
         numbers = day.numbers("@y_pred")
         for label, number in day.labels("@y_pred", "boolean").items():
             numbers += [float(label == "true")] * number
         if "categorical" in kinds:
-            tally.equal(name(key, "prediction_mean"), row["prediction_mean"], None)
+            tally.equal(name(key, "prediction_mean"), row.prediction_mean, None)
         elif numbers:
-            tally.close(name(key, "prediction_mean"), row["prediction_mean"], float(np.mean(numbers)))
+            tally.close(name(key, "prediction_mean"), row.prediction_mean, float(np.mean(numbers)))
         if proba := day.numbers("@y_proba"):
-            tally.close(name(key, "proba_mean"), row["proba_mean"], float(np.mean(proba)))
+            tally.close(name(key, "proba_mean"), row.proba_mean, float(np.mean(proba)))
         if latency := day.numbers("@latency_ms"):
-            tally.equal(name(key, "latency_n"), row["latency_n"], len(latency))
-            tally.close(name(key, "latency_mean_ms"), row["latency_mean_ms"], float(np.mean(latency)))
+            tally.equal(name(key, "latency_n"), row.latency_n, len(latency))
+            tally.close(name(key, "latency_mean_ms"), row.latency_mean_ms, float(np.mean(latency)))
     return tally.claim("means of predictions, probabilities and latency of every day", bound="1e-9 relative")
 
 
@@ -179,10 +181,10 @@ def _latency_ranges(truth: Truth, seen: Observed) -> Claim:
     tally = Tally()
     for key, row in seen.latency.items():
         values = np.sort(np.array(truth.days[key].numbers("@latency_ms")))
-        tally.equal(name(key, "latency_n"), row["latency_n"], values.size)
-        for percentile, value in row["percentiles"].items():
+        tally.equal(name(key, "latency_n"), row.latency_n, values.size)
+        for percentile, value in row.percentiles.items():
             expected = float(values[max(int(np.ceil(float(percentile) * values.size - 1e-9)), 1) - 1])
-            error = abs(value - expected) / expected
+            error = abs((value or 0.0) - expected) / expected
             tally.compared += 1
             tally.worst = max(tally.worst, error)
             if error > HISTOGRAM_ERROR + 1e-6:
@@ -190,15 +192,8 @@ def _latency_ranges(truth: Truth, seen: Observed) -> Claim:
     return tally.claim("latency percentiles from the minutes' histograms", bound="2 % relative")
 
 
-def _values(truth: Truth, seen: Observed) -> Iterator[tuple[DayKey, DayTruth, str, str, Row | None]]:
+def _values(truth: Truth, seen: Observed) -> Iterator[tuple[DayKey, DayTruth, str, str, FeatureDay | None]]:
     for key, day in truth.days.items():
         rows = seen.features.get(key, {})
         for feature, kind in sorted(day.kinds()):
             yield key, day, feature, kind, rows.get((feature, kind))
-
-
-def parse(text: object) -> datetime | None:
-    """An instant as the API gives it."""
-    if text is None or isinstance(text, datetime):
-        return text
-    return datetime.fromisoformat(str(text).replace("Z", "+00:00"))

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ml_guard.replay.claims import Claim, ModelKey, Observed, Row, Tally, allowed_failures, name
+from ml_guard.replay.claims import Claim, ModelKey, Observed, Tally, allowed_failures, name
 from ml_guard.replay.oracle import DayKey, DayTruth, Truth
 from ml_guard.replay.recompute import Expected, bin_counts, corrected, score, verdict
 from ml_guard.replay.topic import Topic
+from ml_guard.shapes import DriftDay
 
 TRUSTED_EVENTS = 400
 """Half a standard deviation is found from here on; a day that has only begun is not held to its plants."""
-UNSCORED = {"missing_baseline", "type_changed", "missing_feature", "new_feature", "ignored"}
+WARNING, DRIFT = 0.1, 0.25
 NUMBERS = ("psi", "psi_expected", "chi_square", "p_value", "js_distance", "l_infinity")
 
 
@@ -27,7 +28,7 @@ class Recomputed:
         self.seen = seen
         self.windows: dict[ModelKey, DayTruth] = {}
         self.days: list[DayKey] = []
-        self.rows: dict[tuple[DayKey, str], tuple[Row, Expected]] = {}
+        self.rows: dict[tuple[DayKey, str], tuple[DriftDay, Expected]] = {}
         for project, endpoint in topic.endpoints():
             model = (topic.project_id(project), endpoint.model_id, endpoint.endpoint)
             self.windows[model] = truth.window(*model, topic.baseline_days(project))
@@ -38,15 +39,15 @@ class Recomputed:
                     self._score(model, key)
 
     def _score(self, model: ModelKey, key: DayKey) -> None:
-        for frozen in self.seen.baselines.get(model, {}).get("features", []):
-            feature, kind = frozen["feature"], frozen["kind"]
+        for frozen in self.seen.frozen(model):
+            feature, kind = frozen.feature, frozen.kind
             row = self.seen.drift.get(key, {}).get((feature, kind))
-            if row is None or row["psi"] is None:
+            if row is None or row.psi is None:
                 continue
             labels = set(self.windows[model].labels(feature, kind)) if kind != "numeric" else set()
             counts = bin_counts(self.truth.days[key], frozen, labels)
-            m = frozen["n"] + frozen["missing"]
-            self.rows[key, feature] = row, score(counts, frozen["shares"], m, frozen["share_errors"])
+            m = frozen.n + frozen.missing
+            self.rows[key, feature] = row, score(counts, frozen.shares, m, frozen.share_errors)
 
 
 def drift_claims(topic: Topic, truth: Truth, seen: Observed) -> Iterator[Claim]:
@@ -69,17 +70,17 @@ def _windows(known: Recomputed) -> Claim:
         if baseline is None:
             tally.fail(name(model), "no baseline")
             continue
-        tally.equal(name(model, "events"), baseline["events"], window.events)
-        rows = {(row["feature"], row["kind"]): row for row in baseline["features"]}
+        tally.equal(name(model, "events"), baseline.events, window.events)
+        rows = {(row.feature, row.kind): row for row in baseline.features}
         tally.equal(name(model, "features"), rows.keys(), window.kinds())
         for feature, kind in rows.keys() & window.kinds():
             row, present = rows[feature, kind], window.present(feature, kind)
-            tally.equal(name(model, feature, "n"), row["n"], present)
-            tally.equal(name(model, feature, "missing"), row["missing"], window.events - present)
+            tally.equal(name(model, feature, "n"), row.n, present)
+            tally.equal(name(model, feature, "missing"), row.missing, window.events - present)
             if kind == "numeric" and present:
                 numbers = np.array(window.numbers(feature))
-                tally.close(name(model, feature, "mean"), row["mean"], float(numbers.mean()))
-                tally.close(name(model, feature, "stddev"), row["stddev"], float(numbers.std()))
+                tally.close(name(model, feature, "mean"), row.mean, float(numbers.mean()))
+                tally.close(name(model, feature, "stddev"), row.stddev, float(numbers.std()))
     return tally.claim("baselines hold the events of their windows", bound="counts exact, moments 1e-9")
 
 
@@ -87,11 +88,11 @@ def _shares(known: Recomputed) -> Claim:
     """The stored shares against the raw values; what the sketch only estimates, within its published 99 % error."""
     tally = Tally()
     for model, window in known.windows.items():
-        for frozen in known.seen.baselines.get(model, {}).get("features", []):
-            feature, kind = frozen["feature"], frozen["kind"]
+        for frozen in known.seen.frozen(model):
+            feature, kind = frozen.feature, frozen.kind
             labels = set(window.labels(feature, kind)) if kind != "numeric" else set()
             counts = np.array(bin_counts(window, frozen, labels), dtype=np.float64)
-            shares, errors = np.array(frozen["shares"]), np.array(frozen["share_errors"]) * 2.576
+            shares, errors = np.array(frozen.shares), np.array(frozen.share_errors) * 2.576
             if kind != "numeric":  # how `unseen` is estimated out of `other` is the product's to choose
                 counts, shares, errors = (_joined(vector) for vector in (counts, shares, errors))
             for place, (share, true, error) in enumerate(
@@ -117,22 +118,22 @@ def _rows_scored(known: Recomputed) -> Claim:
     for key in known.days:
         model = (key.project_id, key.model_id, key.endpoint)
         day, rows = known.truth.days[key], known.seen.drift.get(key, {})
-        for frozen in known.seen.baselines.get(model, {}).get("features", []):
-            feature, kind = frozen["feature"], frozen["kind"]
+        for frozen in known.seen.frozen(model):
+            feature, kind = frozen.feature, frozen.kind
             if not day.present(feature, kind):
                 continue
             row = rows.get((feature, kind))
-            if row is None or row["psi"] is None:
+            if row is None or row.psi is None:
                 tally.fail(name(key, feature), "not scored")
                 continue
-            tally.equal(name(key, feature, "method"), row["method"], "counters")
+            tally.equal(name(key, feature, "method"), row.method, "counters")
     return tally.claim("every feature of the days after the capture is scored by counters", bound="all")
 
 
 def _bins(known: Recomputed) -> Claim:
     tally = Tally()
     for (key, feature), (row, expected) in known.rows.items():
-        bins: list[dict[str, Any]] = row["bins"] or []
+        bins: list[dict[str, Any]] = row.bins or []
         tally.equal(name(key, feature), tuple(round(b["count"]) for b in bins), expected.counts)
         for place, (one, contribution) in enumerate(zip(bins, expected.contributions, strict=False)):
             tally.close(name(key, feature, f"bin {place}"), one["contribution"], contribution)
@@ -145,8 +146,8 @@ def _numbers(known: Recomputed) -> Claim:
     tally = Tally()
     for (key, feature), (row, expected) in known.rows.items():
         for field in NUMBERS:
-            tally.close(name(key, feature, field), row[field], getattr(expected, field))
-        tally.equal(name(key, feature, "dof"), row["degrees_of_freedom"], expected.degrees_of_freedom)
+            tally.close(name(key, feature, field), getattr(row, field), getattr(expected, field))
+        tally.equal(name(key, feature, "dof"), row.degrees_of_freedom, expected.degrees_of_freedom)
     return tally.claim("PSI, E0, chi-square, p, Jensen-Shannon and L-infinity equal scipy's", bound="1e-9")
 
 
@@ -156,9 +157,9 @@ def _q_values(known: Recomputed) -> Claim:
         scored = [(feature, *found) for (day, feature), found in known.rows.items() if day == key]
         q_values = corrected([expected.p_value for _, _, expected in scored])
         for (feature, row, expected), q in zip(scored, q_values, strict=True):
-            tally.close(name(key, feature, "q"), row["q_value"], q)
-            called_for = verdict(expected, q, row["warning"], row["drift"])
-            tally.equal(name(key, feature, "verdict"), row["verdict"], called_for)
+            tally.close(name(key, feature, "q"), row.q_value, q)
+            called_for = verdict(expected, q, row.warning or WARNING, row.drift or DRIFT)
+            tally.equal(name(key, feature, "verdict"), row.verdict, called_for)
     return tally.claim("q-values and verdicts follow from the numbers", bound="1e-9, and the same verdict")
 
 
@@ -172,14 +173,14 @@ def _planted(known: Recomputed) -> Claim:
             rows = known.seen.drift.get(key, {})
             for plant in known.topic.plants(project, endpoint, day):
                 found = [row for (feature, _), row in rows.items() if feature == plant.feature]
-                verdicts = {row["verdict"] for row in found}
+                verdicts = {row.verdict for row in found}
                 where = name(key, plant.feature)
                 if plant.verdict not in verdicts:
                     tally.fail(where, f"{plant.says}: {sorted(verdicts)} instead of {plant.verdict}")
                     continue
                 tally.equal(where, plant.verdict in verdicts, True)
                 if plant.psi is not None:
-                    psi = max(row["psi"] for row in found if row["psi"] is not None)
+                    psi = max(row.psi for row in found if row.psi is not None)
                     tally.equal(
                         f"{where} PSI {psi:.3f} in {plant.psi}", plant.psi[0] <= psi <= plant.psi[1], True
                     )
@@ -198,8 +199,8 @@ def _quiet(known: Recomputed) -> Claim:
         }
         small = known.truth.days[key].events < TRUSTED_EVENTS
         for (feature, _), row in known.seen.drift.get(key, {}).items():
-            if feature not in planted and not (small and row["verdict"] == "insufficient_data"):
-                tally.equal(name(key, feature), row["verdict"], "ok")
+            if feature not in planted and not (small and row.verdict == "insufficient_data"):
+                tally.equal(name(key, feature), row.verdict, "ok")
     return tally.claim("nothing else drifts", bound="every other row is ok")
 
 

@@ -7,10 +7,8 @@ The definitions are DESIGN's, written out once more with scipy's own functions: 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +16,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2, chi2_contingency, false_discovery_control
 
 from ml_guard.replay.oracle import DayTruth
+from ml_guard.shapes import BaselineFeature
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +36,7 @@ class Expected:
     contributions: tuple[float, ...]
 
 
-def bin_counts(day: DayTruth, frozen: dict[str, Any], baseline_labels: set[str]) -> list[int]:
+def bin_counts(day: DayTruth, frozen: BaselineFeature, baseline_labels: set[str]) -> list[int]:
     """How many of a day's events fall into each bin of a stored baseline feature, `missing` last.
 
     Args:
@@ -45,14 +44,14 @@ def bin_counts(day: DayTruth, frozen: dict[str, Any], baseline_labels: set[str])
         frozen: the feature as the API gives it in a baseline: kind, edges or labels.
         baseline_labels: every label that the baseline's raw values hold; those without a bin are `other`.
     """
-    feature, kind = str(frozen["feature"]), str(frozen["kind"])
+    feature, kind = frozen.feature, frozen.kind
     if kind == "numeric":
-        edges = list(frozen["edges"])
+        edges = frozen.edges or []
         counts = [0] * (len(edges) + 1)
         for value in day.numbers(feature):
             counts[bisect_left(edges, value)] += 1
     else:
-        names = list(frozen["labels"])
+        names = frozen.labels or []
         counts = [0] * (len(names) + 2)
         for label, number in day.labels(feature, kind).items():
             place = names.index(label) if label in names else len(names) + (label not in baseline_labels)
@@ -115,8 +114,3 @@ def rank_interval(values: Floats, value: float) -> tuple[float, float]:
     """The ranks, as shares, that a value may claim among sorted raw values: it may stand anywhere in its ties."""
     below = float(np.searchsorted(values, value, side="left")) / values.size
     return below, float(np.searchsorted(values, value, side="right")) / values.size
-
-
-def label_shares(labels: Counter[str], events: int) -> dict[str, float]:
-    """The share of all events that each label has."""
-    return {label: number / events for label, number in labels.items()}
