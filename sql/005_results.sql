@@ -94,8 +94,8 @@ create table ml_guard.feature_day (
 select create_hypertable('ml_guard.feature_day', by_range('day_start', interval '30 days'), create_default_indexes => false);
 
 -- The latest days of a model are the primary key's; a day over a project, or over all of them, is these.
-create index metric_day_day on ml_guard.metric_day (day, project_id, model_id, endpoint);
-create index feature_day_day on ml_guard.feature_day (day, project_id, model_id, endpoint);
+create index metric_day_order on ml_guard.metric_day (day_start, project_id, model_id, endpoint);
+create index feature_day_order on ml_guard.feature_day (day_start, project_id, model_id, endpoint, feature, kind);
 
 comment on sequence ml_guard.result_change is 'Numbers the writes of metric_day, so that a reader can ask for what is newer.';
 

@@ -154,6 +154,28 @@ async def migrate(
         await connection.close()
 
 
+async def apply_policies(
+    database_url: str, *, compress_after_days: int = 14, retention_days: int | None = None
+) -> None:
+    """Set when TimescaleDB compresses state and drops it (none: never), and how it refreshes the aggregates.
+
+    Parameters
+    ----------
+    compress_after_days : int
+        How long state stays as it is written. Late events are cheaper there than in compressed chunks.
+    retention_days : int, optional
+        How old an event may be. What holds it is dropped two days later, so nothing goes behind its back.
+    """
+    connection = await asyncpg.connect(database_url, statement_cache_size=0)
+    try:
+        await connection.execute("set client_min_messages = warning")
+        await connection.execute(
+            "call ml_guard.set_policies($1::integer, $2::integer)", compress_after_days, retention_days
+        )
+    finally:
+        await connection.close()
+
+
 async def pending(connection: asyncpg.Connection, folder: Path = FOLDER) -> list[Migration]:
     """The migrations that a database still wants; every one, if it has never been migrated."""
     migrations = read(folder)
