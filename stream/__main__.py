@@ -1,0 +1,43 @@
+"""How is one worker started? `python -m stream`; more of them share the partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from stream.app import Worker
+from stream.production import refuse_demo_credentials
+from stream.settings import Settings
+
+
+async def _main(settings: Settings) -> None:
+    worker = Worker(settings)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, worker.stop)
+    await worker.run()
+
+
+def main() -> int:
+    """Run until SIGTERM; the exit status is not 0 if the worker failed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("faust", "mode", "aiokafka", "kafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    settings = Settings()
+    refuse_demo_credentials(settings)
+    try:
+        asyncio.run(_main(settings))
+    except Exception:
+        logging.getLogger("stream").exception("the worker ends")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # Faust's threads do not always end

@@ -1,0 +1,231 @@
+"""How is a worker put together: Faust, the ingestion, the closing of days, and their end?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import faust
+from faust.types import TP
+from yarl import URL
+
+from stream.catalog import Catalog
+from stream.ingest.dead_letters import DeadLetters
+from stream.ingest.failpoints import Failpoints
+from stream.ingest.ingestion import Ingestion
+from stream.ingest.log import Log
+from stream.ingest.records import PartitionBatch
+from stream.ingest.transport import Consumer, Transport
+from stream.ingest.watchdog import Progress, Watchdog
+from stream.settings import Settings
+from stream.store.pool import connect
+from stream.topics import ensure_topics
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY_S = 10.0
+PATIENCE_S = 60.0
+LEAVE_S = 10.0
+"""How long Faust may take to leave the group; what is durable is durable by then."""
+
+
+class App(faust.App):
+    """Faust's app, with the ingestion that its consumer asks."""
+
+    ingest: Ingestion
+
+
+class FaustBroker:
+    """What the ingestion asks of Faust's consumer."""
+
+    def __init__(self, app: App, topic: str) -> None:
+        self._app = app
+        self._topic = topic
+
+    @property
+    def _consumer(self) -> Consumer:
+        return cast(Consumer, self._app.consumer)
+
+    async def logs(self, topic: str, partitions: Iterable[int]) -> dict[int, Log]:
+        """What each partition's log is now."""
+        return await self._consumer.thread.logs(topic, partitions)
+
+    async def end_offsets(self) -> dict[int, int]:
+        """The last stable offset of every partition."""
+        return await self._consumer.thread.end_offsets(self._topic)
+
+    async def place(self, topic: str, offsets: dict[int, int | None]) -> None:
+        """Read on from these offsets."""
+        await self._consumer.place(topic, offsets)
+
+    async def commit_hint(self, topic: str, offsets: dict[int, int]) -> None:
+        """Tell the group how far the database is."""
+        await self._consumer.thread.commit_hint(topic, offsets)
+
+    def assigned(self) -> set[int]:
+        """The partitions that the group has given to this worker."""
+        return {tp.partition for tp in self._consumer.assignment() if tp.topic == self._topic}
+
+    def folded(self, nbytes: int) -> None:
+        """These many bytes need no room any more."""
+        self._consumer.folded(nbytes)
+
+    def behind(self, positions: dict[int, int]) -> int:
+        """How many records the logs hold behind these positions, as the last fetches said."""
+        behind = 0
+        for partition, position in positions.items():
+            highwater = self._consumer.highwater(TP(self._topic, partition))
+            behind += max(0, (highwater or 0) - position)
+        return behind
+
+
+def make_app(settings: Settings, ingestion: Ingestion) -> App:
+    """Faust's app: one agent over one topic, no tables, no acknowledgements, no web server, no topics of its own."""
+    request_timeout_s = max(40.0, 3 * settings.session_timeout_s)
+    app = App(
+        settings.group,
+        broker=[URL(f"aiokafka://{server.strip()}") for server in settings.kafka.split(",")],
+        store="memory://",
+        datadir=tempfile.mkdtemp(prefix="ml-guard-worker-"),
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=min(3.0, settings.session_timeout_s / 3),
+        broker_rebalance_timeout=max(30.0, 2 * settings.session_timeout_s),
+        broker_request_timeout=request_timeout_s,
+        # Idle beyond it aiokafka leaves the group and never comes back; the watchdog looks after idleness instead.
+        broker_max_poll_interval=86_400.0,
+        broker_commit_interval=3_600.0,
+    )
+    app.transport = Transport(app.conf.broker, app, loop=app.loop)
+    app.ingest = ingestion
+    ingestion.broker = FaustBroker(app, settings.topic)
+    topic = app.topic(settings.topic, value_type=bytes, value_serializer="raw", acks=False)
+
+    async def fold(stream: Any) -> None:
+        async for batch in stream:
+            await ingestion.take(cast(PartitionBatch, batch))
+
+    app.agent(topic, name="fold")(fold)
+
+    async def on_revoked(_app: App, revoked: Iterable[TP], **_: Any) -> None:
+        await ingestion.revoke([tp.partition for tp in revoked])
+
+    app.on_partitions_revoked.connect(on_revoked)
+    return app
+
+
+class Worker:
+    """One worker process: `await run()` until `stop()`."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or (lambda: datetime.now(UTC))
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Write what is there, leave the group, end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped. Raises if a part of it fails for good."""
+        settings = self.settings
+        await ensure_topics(settings)
+        pool = await connect(settings.database_url)
+        catalog = Catalog(pool)
+        await catalog.load()
+        dead = DeadLetters(settings.kafka, settings.dead_topic)
+        await dead.start()
+        ingestion = Ingestion(
+            settings,
+            pool,
+            catalog,
+            dead,
+            clock=self.clock,
+            owner=self.owner,
+            failpoints=Failpoints.from_environment(production=settings.env == "production"),
+        )
+        app = make_app(settings, ingestion)
+        broker = cast(FaustBroker, ingestion.broker)
+        watchdog = Watchdog(PATIENCE_S)
+        await app.start()
+        watchdog.start()
+        tasks = [
+            asyncio.ensure_future(catalog.follow()),
+            asyncio.ensure_future(ingestion.run()),
+            asyncio.ensure_future(self._report(ingestion, broker, watchdog)),
+            asyncio.ensure_future(self._crashed(app)),
+        ]
+        log.info("worker %s reads %s", self.owner, settings.topic)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in done if task is not stop]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        watchdog.stop()
+        if not failed:
+            await self._leave(app, ingestion)
+        await dead.stop()
+        pool.terminate()
+        for task in failed:
+            task.result()
+            raise RuntimeError("a part of the worker has ended by itself")
+
+    async def _leave(self, app: App, ingestion: Ingestion) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ingestion.checkpoint_all(), LEAVE_S)
+        for number in list(ingestion.partitions):
+            ingestion.drop(number)
+        try:
+            await asyncio.wait_for(app.stop(), LEAVE_S)
+        except Exception as error:
+            log.warning("Faust did not end cleanly: %r", error)
+        log.info("worker %s has left", self.owner)
+
+    async def _crashed(self, app: App) -> None:
+        while not app.crashed:
+            await asyncio.sleep(0.5)
+        reason = app.crash_reason
+        raise RuntimeError(f"Faust has crashed: {reason!r}") from reason
+
+    async def _report(self, ingestion: Ingestion, broker: FaustBroker, watchdog: Watchdog) -> None:
+        """Show the watchdog how it goes, and every few seconds a line of log."""
+        logged_at, logged_events = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(1.0)
+            written = {number: partition.written for number, partition in ingestion.partitions.items()}
+            with suppress(Exception):
+                behind = broker.behind(written)
+                failed_at = ingestion.database_failed_at
+                watchdog.show(Progress(sum(written.values()), behind > 0, failed_at is not None))
+            now = time.monotonic()
+            if now - logged_at < LOG_EVERY_S:
+                continue
+            pace = ingestion.pace
+            log.info(
+                "events/s=%.0f lag=%d checkpoint_ms=%.0f model_days=%d state_mb=%.1f partitions=%s stopped=%s",
+                (pace.events_written - logged_events) / (now - logged_at),
+                behind,
+                pace.took_s * 1000,
+                len(ingestion.cache),
+                ingestion.cache.nbytes / 1e6,
+                sorted(written),
+                sorted(ingestion.stopped),
+            )
+            logged_at, logged_events = now, pace.events_written
+
+
+Run = Callable[[], Awaitable[None]]

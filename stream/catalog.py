@@ -1,0 +1,116 @@
+"""What does a worker know of projects, their days, their models and their baselines, and how new is it?
+
+Every change in the database raises one number, `catalog.generation`. Workers look at it twice a second and read
+everything again when it has risen; there is little of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from stream.bins import FrozenBins
+from stream.days import Calendar, UnknownZoneError
+from stream.store import catalog as stored
+from stream.store.pool import Pool
+from stream.store.catalog import BaselineKey, FeatureKey, ModelKey
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+UNKNOWN_KEPT = 10_000
+"""Names looked up in vain that are remembered until the catalog changes, so that a flood of them costs one query."""
+
+Bins = dict[FeatureKey, FrozenBins]
+
+
+@dataclass(slots=True)
+class Project:
+    """What folding needs of a project."""
+
+    project_id: str
+    calendar: Calendar
+    dedupe_by_event_id: bool = False
+    models: set[tuple[str, str]] = field(default_factory=set)
+
+
+class Catalog:
+    """Projects by id, active baseline versions by model, frozen bins by version."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.generation = 0
+        self.projects: dict[str, Project] = {}
+        self.active: dict[ModelKey, int] = {}
+        self._bins: dict[BaselineKey, Bins] = {}
+        self._unknown: set[str] = set()
+
+    async def load(self) -> None:
+        """Read all of it, and the generation first, so that a change in between is read again."""
+        async with self._pool.acquire() as connection:
+            generation = await stored.read_generation(connection)
+            projects = await stored.read_projects(connection)
+            models = await stored.read_models(connection)
+            active = await stored.read_active_versions(connection)
+            wanted = {(*model, version) for model, version in active.items()} - self._bins.keys()
+            self._bins.update(await stored.read_bins(connection, wanted))
+        self.projects = {row.project_id: project for row in projects if (project := _project(row, models))}
+        self.active = active
+        self._unknown.clear()
+        self.generation = generation
+
+    async def poll(self) -> bool:
+        """Load again if anything has changed."""
+        async with self._pool.acquire() as connection:
+            generation = await stored.read_generation(connection)
+        if generation == self.generation:
+            return False
+        await self.load()
+        return True
+
+    async def follow(self) -> None:
+        """Poll until cancelled; a database that is away is asked again."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.poll()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("the catalog could not be read: %s", type(error).__name__)
+
+    async def look_again(self, project_ids: Iterable[str]) -> None:
+        """Before projects are called unknown: they may have been made a moment ago."""
+        strange = set(project_ids) - self.projects.keys() - self._unknown
+        if not strange:
+            return
+        await self.poll()
+        if len(self._unknown) > UNKNOWN_KEPT:
+            self._unknown.clear()
+        self._unknown |= strange - self.projects.keys()
+
+    async def bins_of(self, keys: Iterable[BaselineKey]) -> dict[BaselineKey, Bins]:
+        """The frozen bins of these versions, old ones too; empty for a version that does not exist."""
+        wanted = set(keys)
+        missing = wanted - self._bins.keys()
+        if missing:
+            async with self._pool.acquire() as connection:
+                found = await stored.read_bins(connection, missing)
+            self._bins.update({key: found.get(key, {}) for key in missing})
+        return {key: self._bins[key] for key in wanted}
+
+    def active_bins(self, model: ModelKey) -> tuple[int | None, Bins]:
+        """What a day of the model that begins now is pinned to."""
+        version = self.active.get(model)
+        return version, {} if version is None else self._bins.get((*model, version), {})
+
+
+def _project(row: stored.ProjectRow, models: dict[str, set[tuple[str, str]]]) -> Project | None:
+    try:
+        calendar = Calendar(row.zones)
+    except UnknownZoneError as error:
+        log.error("project %s cannot be folded: %s", row.project_id, error)
+        return None
+    return Project(row.project_id, calendar, row.dedupe_by_event_id, models.get(row.project_id, set()))

@@ -1,0 +1,1 @@
+"""How do events come out of Kafka and into the state of days, each exactly once?"""

@@ -1,0 +1,115 @@
+"""Which records did one fetch bring from one partition, and which offsets did it pass?
+
+aiokafka makes an object of every record; here a fetch becomes three parallel lists, which costs a third of that.
+It follows `aiokafka.consumer.fetcher.PartitionRecords` step by step, aborted transactions and control records too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import CorruptRecordException
+
+_READ_COMMITTED = 1
+_LOG_APPEND_TIME = 1
+
+
+@dataclass(slots=True, eq=False)
+class PartitionBatch:
+    """The records of offsets `lo` up to, not including, `hi`; fewer than that where the log has gaps.
+
+    Attributes
+    ----------
+    epoch : int
+        The claim under which it was fetched.
+    offsets, appended_ms, values : parallel sequences
+        `values` holds None for a record without a payload.
+    nbytes : int
+        Size of the values.
+    """
+
+    topic: str
+    partition: int
+    epoch: int
+    lo: int
+    hi: int
+    offsets: Sequence[int]
+    appended_ms: list[int]
+    values: list[bytes | None]
+    nbytes: int
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def from_offset(self, offset: int) -> PartitionBatch:
+        """The same without the records below the offset."""
+        skip = sum(1 for known in self.offsets if known < offset)
+        values = self.values[skip:]
+        return PartitionBatch(
+            self.topic,
+            self.partition,
+            self.epoch,
+            max(offset, self.lo),
+            self.hi,
+            self.offsets[skip:],
+            self.appended_ms[skip:],
+            values,
+            sum(len(value) for value in values if value is not None),
+        )
+
+
+def unpack(fetched: Any) -> PartitionBatch:
+    """All records of an aiokafka `PartitionRecords` that nobody has iterated over yet, and the position behind them.
+
+    Raises
+    ------
+    CorruptRecordException
+        If a checksum does not hold. The position is not moved, so they are fetched again.
+    """
+    position: int = fetched.next_fetch_offset
+    lo = position
+    values: list[bytes | None] = []
+    offsets: list[int] = []
+    appended_ms: list[int] = []
+    records = fetched._records
+    while records.has_next():
+        batch = records.next_batch()
+        if fetched._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {fetched._tp}")
+        if fetched._isolation_level == _READ_COMMITTED and batch.producer_id is not None:
+            fetched._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and fetched._contains_abort_marker(batch):
+                fetched._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in fetched._aborted_producers:
+                position = batch.next_offset
+                continue
+        if batch.is_control_batch:
+            position = batch.next_offset
+            continue
+        found = list(batch)
+        if batch.base_offset < position:
+            found = [record for record in found if record.offset >= position]
+        values.extend([record.value for record in found])
+        if batch.next_offset - position == len(found):
+            offsets.extend(range(position, batch.next_offset))
+        else:
+            offsets.extend([record.offset for record in found])
+        if batch.timestamp_type == _LOG_APPEND_TIME:
+            appended_ms.extend([batch.max_timestamp] * len(found))
+        else:
+            appended_ms.extend([record.timestamp for record in found])
+        position = batch.next_offset
+    fetched.next_fetch_offset = position
+    return PartitionBatch(
+        fetched._tp.topic,
+        fetched._tp.partition,
+        -1,
+        lo,
+        position,
+        range(lo, position) if len(values) == position - lo else offsets,
+        appended_ms,
+        values,
+        sum([len(value) for value in values if value is not None]),
+    )
