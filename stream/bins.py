@@ -15,23 +15,31 @@ Workers count into all bins but the last; missing is what remains of the model-d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.sketches import CategorySketch, NumericSketch
+from stream.sketches import CategorySketch, K, LabelCount, NumericSketch
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Sketch = NumericSketch | CategorySketch
 
 N_BINS = 10
-TOP_K = 20
 MAX_BINS = 50
 """More bins than this are finer than the sketch: one top-level item of a KLL of k=200 weighs up to 1 %."""
+
+TOP_K = 20
+MIN_SHARE = 0.01
+"""A rarer label moves PSI less than its bin adds to what chance gives: it belongs to `other`."""
+MIN_COUNT = 5
+"""Cochran's rule: below five expected counts a cell's chi-square is not one."""
+CONTESTED = 2.0
+"""Within two standard deviations of the best label without a bin, a label may owe its bin to luck."""
 
 BOOLEAN_LABELS = ("false", "true")
 Z_99 = 2.576
@@ -108,7 +116,7 @@ class FrozenBins:
 
     def vector(self, counts: Ints, events: int) -> Ints:
         """The whole bin vector of a day: a worker's counts, and as missing the rest of the day's events."""
-        return np.append(counts, events - int(counts.sum()))
+        return np.append(counts, _missing(events, int(counts.sum())))
 
 
 def freeze(
@@ -140,15 +148,14 @@ def freeze(
     gets ``round(share * n_bins)`` bins of equal share, at least one; equal edges are merged. Without atoms that is
     the deciles. A stretch that has no values keeps one bin, in which a day's new values show.
 
-    Categorical: the share of `unseen` is that of the labels which came once (Good and Turing's estimate of what a
-    sample has not seen), and `other` has the rest of the labels without a bin. Otherwise a feature with a long tail
-    would drift every day.
+    Categorical: the `top_k` most frequent labels that have at least 1 % of the values and come 5 times get a bin.
+    The share of `unseen` is that of the labels which came once (Good and Turing's estimate of what a sample has not
+    seen), and `other` has the rest; otherwise a feature with a long tail would drift every day. A label that owes its
+    bin to luck is overestimated by about the standard deviation of its count: that is added to its `s`.
     """
     n = sketch.n
     present_events = n + (sketch.non_finite if isinstance(sketch, NumericSketch) else 0)
     m = present_events if events is None else events
-    if m < n:
-        raise ValueError(f"{n} values in {m} events: a feature has at most one value an event")
     if isinstance(sketch, NumericSketch):
         values, weights = sketch.weighted_values()
         return _freeze_numeric(values, weights, m, n_bins, sketch.pmf_error)
@@ -158,7 +165,7 @@ def freeze(
 
 
 def freeze_values(
-    values: Floats | Sequence[str], *, events: int | None = None, n_bins: int = N_BINS, top_k: int = TOP_K
+    values: Floats | Iterable[str], *, events: int | None = None, n_bins: int = N_BINS, top_k: int = TOP_K
 ) -> FrozenBins:
     """Freeze the bins from raw values, exactly: numbers from an array of floats, labels from anything else.
 
@@ -169,10 +176,10 @@ def freeze_values(
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         numbers = values[np.isfinite(values)].astype(np.float64)
         distinct, weights = np.unique(numbers, return_counts=True)
-        return _freeze_numeric(distinct, weights.astype(np.float64), events or values.size, n_bins, 0.0)
+        m = values.size if events is None else events
+        return _freeze_numeric(distinct, weights.astype(np.float64), m, n_bins, 0.0)
     sketch = CategorySketch()
-    labels, counts = np.unique(np.asarray(values, dtype=object), return_counts=True)
-    sketch.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
+    sketch.update(Counter(values))
     return freeze(sketch, events=events, top_k=top_k)
 
 
@@ -187,6 +194,8 @@ def count(values: Floats | Mapping[str, int], bins: FrozenBins) -> Ints:
     >>> count(np.array([0.5, 1.0, 9.0, np.nan]), freeze_values(np.arange(4.0), n_bins=2)).tolist()
     [2, 1]
     """
+    if isinstance(values, np.ndarray) is not (bins.kind is Kind.NUMERIC):
+        raise TypeError(f"{type(values).__name__} cannot be counted into {bins.kind} bins")
     if isinstance(values, np.ndarray):
         if not math.isfinite(np.add.reduce(values)):
             values = values[np.isfinite(values)]
@@ -208,15 +217,33 @@ def counts_of(sketch: Sketch, bins: FrozenBins, events: int) -> tuple[Floats, Fl
     s : ndarray of float64
         Standard deviation of each share that is due to the sketch.
     """
+    missing = _missing(events, sketch.n)
     if isinstance(sketch, NumericSketch):
-        pmf = sketch.pmf(bins.edges) if sketch.n else np.zeros(bins.size - 1)
-        x = np.append(pmf * sketch.n, events - sketch.n)
+        inside = sketch.pmf(bins.edges) * sketch.n if sketch.n else np.zeros(bins.size - 1)
+        x = np.append(inside, missing)
         return x, _sketch_deviation(x, events, sketch.pmf_error)
-    counts = count({item.label: item.lower for item in sketch.items()}, bins)
-    purged = sketch.n - int(counts.sum())
-    counts[-2 if bins.others is None else -1] += purged
-    x = np.append(counts, events - sketch.n).astype(np.float64)
+    x = np.append(_label_counts(sketch, bins), missing)
     return x, _bound_deviation(x, events, sketch.error)
+
+
+def _missing(events: int, present: int) -> int:
+    if present > events:
+        raise ValueError(f"{present} values in {events} events: a feature has at most one value an event")
+    return events - present
+
+
+def _label_counts(sketch: CategorySketch, bins: FrozenBins) -> Floats:
+    """Counts of a category sketch; where it is not exact, the tail has what the labels with bins leave."""
+    items = sketch.items()
+    estimates = count({item.label: item.estimate for item in items}, bins).astype(np.float64)
+    if sketch.exact:
+        return estimates
+    top = len(bins.labels)
+    head = estimates[:top] * min(1.0, sketch.n / max(float(estimates[:top].sum()), 1.0))
+    tail = count({item.label: item.lower for item in items}, bins)[top:].astype(np.float64)
+    if tail.sum() == 0:
+        tail[0 if bins.others is None else 1] = 1.0
+    return np.append(head, tail * ((sketch.n - float(head.sum())) / tail.sum()))
 
 
 def _freeze_numeric(values: Floats, weights: Floats, m: int, n_bins: int, pmf_error: float) -> FrozenBins:
@@ -224,7 +251,7 @@ def _freeze_numeric(values: Floats, weights: Floats, m: int, n_bins: int, pmf_er
         raise ValueError(f"bins must be 2 to {MAX_BINS}, not {n_bins}")
     edges = _edges(values, weights, n_bins)
     inside = np.bincount(np.searchsorted(edges, values), weights=weights, minlength=edges.size + 1)
-    y = np.append(inside, m - weights.sum())
+    y = np.append(inside, _missing(m, int(weights.sum())))
     return FrozenBins(Kind.NUMERIC, edges, (), None, _shares(y, m), m, _sketch_deviation(y, m, pmf_error))
 
 
@@ -256,7 +283,7 @@ def _quantile_edges(values: Floats, weights: Floats, bin_weight: float) -> list[
 
 def _freeze_boolean(counts: Mapping[str, int], m: int) -> FrozenBins:
     known = [counts.get(label, 0) for label in BOOLEAN_LABELS]
-    y = np.array([*known, 0, 0, m - sum(known)], dtype=np.float64)
+    y = np.array([*known, 0, 0, _missing(m, sum(known))], dtype=np.float64)
     return FrozenBins(
         Kind.BOOLEAN, np.empty(0), BOOLEAN_LABELS, frozenset(), _shares(y, m), m, np.zeros(y.size)
     )
@@ -264,13 +291,17 @@ def _freeze_boolean(counts: Mapping[str, int], m: int) -> FrozenBins:
 
 def _freeze_labels(sketch: CategorySketch, m: int, top_k: int) -> FrozenBins:
     items = sketch.items()
-    top, tail = items[:top_k], items[top_k:]
-    known = [item.lower for item in top]
+    enough = max(MIN_SHARE * sketch.n, MIN_COUNT)
+    top = [item for item in items[:top_k] if item.estimate >= enough]
+    tail = items[len(top) :]
     once = sum(item.estimate == 1 for item in tail) if sketch.exact else 0
-    y = np.array([*known, sketch.n - sum(known) - once, once, m - sketch.n], dtype=np.float64)
-    others = frozenset(item.label for item in tail) if sketch.exact else None
     labels = tuple(item.label for item in top)
-    s = _bound_deviation(y, m, sketch.error)
+    rest = sketch.n - sum(item.estimate for item in top)
+    y = np.array(
+        [*(item.estimate for item in top), rest - once, once, _missing(m, sketch.n)], dtype=np.float64
+    )
+    s = np.hypot(_bound_deviation(y, m, sketch.error), _selection_deviation(y, m, tail))
+    others = frozenset(item.label for item in tail) if sketch.exact else None
     return FrozenBins(Kind.CATEGORICAL, np.empty(0), labels, others, _shares(y, m), m, s)
 
 
@@ -279,11 +310,15 @@ def _shares(y: Floats, m: int) -> Floats:
 
 
 def _sketch_deviation(x: Floats, events: int, pmf_error: float) -> Floats:
-    """From the published 99 % bound on a share; nothing for bins that are empty or exact (missing)."""
-    if pmf_error == 0.0 or events == 0:
-        return np.zeros(x.size)
+    """From the published 99 % bound on a share; nothing for bins that are empty or exact (missing).
+
+    A compaction disturbs a bin only if an odd number of its k items are of the bin, so below a share of 1 / k the
+    variance falls with the share.
+    """
     present = float(x[:-1].sum())
-    s = np.where(x > 0, pmf_error / Z_99 * present / events, 0.0)
+    if pmf_error == 0.0 or present == 0:
+        return np.zeros(x.size)
+    s = pmf_error / Z_99 * np.sqrt(np.minimum(1.0, K * x / present)) * (present / events)
     s[-1] = 0.0
     return s
 
@@ -294,6 +329,19 @@ def _bound_deviation(x: Floats, events: int, error: int) -> Floats:
         return np.zeros(x.size)
     s = np.where(x > 0, error / math.sqrt(12) / events, 0.0)
     s[-2:] = 0.0
+    return s
+
+
+def _selection_deviation(y: Floats, m: int, tail: list[LabelCount]) -> Floats:
+    """What choosing the most frequent labels of a sample adds: their share is too high, that of `other` too low."""
+    s = np.zeros(y.size)
+    if not tail:
+        return s
+    top, runner_up = y[:-3], tail[0].estimate
+    contested = top - runner_up < CONTESTED * np.sqrt(top + runner_up)
+    variance = np.where(contested, top * (1 - top / m), 0.0)
+    s[:-3] = np.sqrt(variance) / m
+    s[-3] = math.sqrt(float(variance.sum())) / m
     return s
 
 
