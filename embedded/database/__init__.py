@@ -1,0 +1,1 @@
+"""How is TimescaleDB run as one local process?"""

@@ -1,0 +1,88 @@
+// TimescaleDB for many PostgreSQL clients on one machine:
+//   node server.mjs --data DIR [--port N] [--user NAME] [--database NAME] [--idle-limit-ms N]
+// The password comes from ML_GUARD_DATABASE_PASSWORD. When clients may connect, one line of JSON says where.
+
+import { createServer } from 'node:net';
+import { timingSafeEqual, createHash } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { DirectoryLock } from './lock.mjs';
+import { Engine } from './engine.mjs';
+import { Scheduler } from './scheduler.mjs';
+import { Session } from './session.mjs';
+
+const HOST = '127.0.0.1';
+const EXIT_ABORTED = 70;
+const EXIT_IN_USE = 73;
+
+const { values: options } = parseArgs({
+  options: {
+    data: { type: 'string' },
+    port: { type: 'string', default: '0' },
+    user: { type: 'string', default: 'ml_guard' },
+    database: { type: 'string', default: 'ml_guard' },
+    'idle-limit-ms': { type: 'string', default: '10000' },
+  },
+});
+const password = process.env.ML_GUARD_DATABASE_PASSWORD ?? '';
+
+function fail(code, text) {
+  console.error(text);
+  process.exit(code);
+}
+
+const digest = (text) => createHash('sha256').update(text).digest();
+
+/** Why a login is refused: [SQLSTATE, text], or null. */
+function refusal(parameters, given) {
+  const user = parameters.get('user');
+  const database = parameters.get('database') ?? user;
+  if (user !== options.user || !timingSafeEqual(digest(given), digest(password))) {
+    return ['28P01', `password authentication failed for user "${user}"`];
+  }
+  if (database !== options.database && database !== 'postgres') return ['3D000', `database "${database}" does not exist`];
+  return null;
+}
+
+const lock = new DirectoryLock(options.data);
+const owner = lock.take();
+if (owner) fail(EXIT_IN_USE, `${options.data} is in use by process ${owner}`);
+process.on('exit', () => lock.release());
+
+const engine = await Engine.open(options.data);
+const scheduler = new Scheduler(engine, {
+  idleLimitMs: Number(options['idle-limit-ms']),
+  onAbort: (failure) => fail(EXIT_ABORTED, `the database backend failed: ${failure.stack}`),
+});
+
+const sessions = new Map();
+const callbacks = {
+  refusal,
+  submit: (session) => scheduler.submit(session),
+  leave(session) {
+    sessions.delete(session.id);
+    scheduler.leave(session);
+  },
+  cancel(id, secret) {
+    const session = sessions.get(id);
+    if (session?.secret === secret) scheduler.cancel(session);
+  },
+};
+
+const server = createServer((socket) => {
+  const session = new Session(socket, callbacks);
+  sessions.set(session.id, session);
+});
+
+function shutDown() {
+  server.close();
+  for (const session of [...sessions.values()]) session.end('57P01', 'terminating connection due to administrator command');
+  setImmediate(() => {
+    engine.close();
+    process.exit(0);
+  });
+}
+
+process.on('SIGTERM', shutDown);
+process.on('SIGINT', shutDown);
+server.on('error', (failure) => fail(1, `cannot listen on ${HOST}:${options.port}: ${failure.message}`));
+server.listen(Number(options.port), HOST, () => console.log(JSON.stringify({ host: HOST, port: server.address().port })));

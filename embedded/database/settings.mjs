@@ -1,0 +1,72 @@
+// Whose settings does the backend have? Gives each client its own again whenever the backend changes hands.
+
+// The WebAssembly backend is started with settings that suit its own bootstrap; these are PostgreSQL's.
+const POSTGRES_DEFAULTS = {
+  allow_system_table_mods: 'off',
+  client_min_messages: 'notice',
+  enable_seqscan: 'on',
+  exit_on_error: 'off',
+  log_min_messages: 'fatal', // at its own debug1 every statement is formatted for a log that nobody reads
+  search_path: '"$user", public',
+  TimeZone: 'UTC',
+};
+
+const quote = (text) => `'${text.replaceAll("'", "''")}'`;
+
+/** Settings of the opening packet: bare ones, and `options=-c name=value`. */
+export function startupSettings(parameters) {
+  const settings = new Map(Object.entries(POSTGRES_DEFAULTS));
+  for (const [name, value] of parameters) {
+    if (['user', 'database', 'replication', 'options'].includes(name) || name.startsWith('_pq_.')) continue;
+    settings.set(name, name === 'client_encoding' ? value.replaceAll("'", '') : value);
+  }
+  const words = (parameters.get('options') ?? '').match(/(?:\\.|[^\s\\])+/g) ?? [];
+  const assignments = words.join(' ').replace(/(^|\s)-c\s+/g, '$1--').split(/\s+/);
+  for (const assignment of assignments) {
+    const found = /^(?:--|-c)([^=]+)=(.*)$/.exec(assignment);
+    if (found) settings.set(found[1].replaceAll('-', '_'), found[2].replace(/\\(.)/g, '$1'));
+  }
+  return settings;
+}
+
+/** What the backend has now, beyond what RESET ALL would leave. */
+export class BackendSettings {
+  #engine;
+  #current = new Map();
+
+  constructor(engine) {
+    this.#engine = engine;
+  }
+
+  /** Makes the backend's settings those of `wanted`; throws what PostgreSQL has against one of them. */
+  apply(wanted) {
+    if (this.#current === wanted) return;
+    const resets = [...this.#current.keys()].filter((name) => !wanted.has(name));
+    const changes = [...wanted].filter(([name, value]) => this.#current.get(name) !== value);
+    const sql = resets.map((name) => `reset ${name};`);
+    if (changes.length) {
+      const calls = changes.map(([name, value]) => `set_config(${quote(name)}, ${quote(value)}, false)`);
+      sql.push(`select ${calls.join(', ')}`);
+    }
+    if (sql.length) this.#engine.select(sql.join(' '));
+    this.#current = wanted;
+  }
+
+  /** After a RESET ALL, whoever ran it. */
+  forget() {
+    this.#current = new Map();
+  }
+
+  resetAll() {
+    this.#engine.select('reset all');
+    this.forget();
+  }
+
+  /** What the session that has just run has set by now, with its defaults for what it has reset. */
+  read(defaults) {
+    const rows = this.#engine.select("select name, setting from pg_catalog.pg_settings where source = 'session'");
+    this.#current = new Map(rows);
+    const settings = new Map([...defaults, ...rows]);
+    return settings;
+  }
+}

@@ -1,0 +1,130 @@
+// What does the backend get to see? Runs one client's unit of work, with its names made its own.
+
+import { messagesOf, type } from './framing.mjs';
+import * as messages from './messages.mjs';
+import { effectsOf } from './statements.mjs';
+
+const [QUERY, PARSE, BIND, DESCRIBE, CLOSE] = ['Q', 'P', 'B', 'D', 'C'].map(type);
+const [READY, NOTIFICATION, COPY_IN] = ['Z', 'A', 'G'].map(type);
+
+const COPY_REFUSED = messages.error('0A000', 'the embedded database takes COPY ... FROM STDIN only as a simple query of its own', {
+  hint: 'send it alone, without parameters',
+});
+const POOL_RESET_TAGS = ['SELECT 1', 'CLOSE CURSOR ALL', 'UNLISTEN', 'RESET'];
+
+/** Runs `unit` for `session`. Returns the client's answer, notifications apart, and what the unit did. */
+export class UnitRun {
+  effects = [];
+  notifications = [];
+  #engine;
+  #session;
+  #answer = [];
+
+  constructor(engine, session) {
+    this.#engine = engine;
+    this.#session = session;
+  }
+
+  /** @returns {Buffer} what the client gets */
+  run(unit) {
+    if (unit.copy) this.#ask(unit.messages[0]);
+    else for (const message of unit.messages) this.#handle(message);
+    const answer = [];
+    for (const message of messagesOf(Buffer.concat(this.#answer))) {
+      if (message[0] === NOTIFICATION) this.notifications.push(message);
+      else if (!(unit.copy?.announced && message[0] === COPY_IN)) answer.push(message);
+      if (message[0] === READY) this.#session.status = String.fromCharCode(message[5]);
+      this.ready = message[0] === READY;
+    }
+    return Buffer.concat(answer);
+  }
+
+  #ask(message) {
+    this.#answer.push(this.#engine.run(message));
+  }
+
+  #handle(message) {
+    if (message[0] === QUERY) this.#query(message);
+    else if (message[0] === PARSE) this.#parse(message);
+    else if (message[0] === BIND) this.#bind(message);
+    else if (message[0] === DESCRIBE || message[0] === CLOSE) this.#target(message);
+    else this.#ask(message);
+  }
+
+  #query(message) {
+    const effects = effectsOf(messages.sqlOf(message));
+    this.effects.push(effects);
+    if (effects.poolReset && this.#session.status === 'I') this.#complete(...POOL_RESET_TAGS);
+    else if (effects.discards && this.#session.status === 'I') this.#discard(effects);
+    else if (effects.deallocates !== null) this.#deallocate(effects.deallocates);
+    else if (effects.copyInside) this.#refuse(messages.readyForQuery(this.#session.status));
+    else this.#ask(message);
+  }
+
+  #parse(message) {
+    const { name, sql, rest } = messages.readParse(message);
+    const own = this.#session.statementName(name);
+    const effects = effectsOf(sql);
+    if (effects.copyIn || effects.copyInside) {
+      this.#engine.run(messages.parse(own, Buffer.from('copy refused\0\0\0'))); // puts the backend into its error state
+      this.#refuse();
+      return;
+    }
+    // The unnamed statement is replaced by the next one; under the name that it has here it would be a duplicate.
+    if (name === '' && this.#session.statements.has('')) this.#engine.run(messages.closeStatement(own));
+    this.#session.statements.set(name, effects);
+    this.#ask(messages.parse(own, rest));
+  }
+
+  #bind(message) {
+    const { portal, statement, rest } = messages.readBind(message);
+    const effects = this.#session.statements.get(statement);
+    if (effects) this.effects.push(effects);
+    this.#ask(messages.bind(portal, this.#session.statementName(statement), rest));
+  }
+
+  #target(message) {
+    const { kind, name } = messages.readTarget(message);
+    if (kind !== 'S') {
+      this.#ask(message);
+      return;
+    }
+    if (message[0] === CLOSE) this.#session.statements.delete(name);
+    this.#ask(messages.target(String.fromCharCode(message[0]), kind, this.#session.statementName(name)));
+  }
+
+  #discard(effects) {
+    this.#engine.select('reset all');
+    this.#forgetStatements();
+    effects.listens.push(['unlisten', '*']);
+    this.#complete('DISCARD ALL');
+  }
+
+  /** A name that PREPARE made has no prefix: what is not known here is the backend's to answer. */
+  #deallocate(name) {
+    if (name === 'all') {
+      this.#forgetStatements();
+      this.#complete('DEALLOCATE ALL');
+    } else if (this.#session.statements.delete(name)) {
+      this.#engine.run(messages.closeStatement(this.#session.statementName(name)));
+      this.#complete('DEALLOCATE');
+    } else {
+      this.#ask(messages.query(`deallocate "${name.replaceAll('"', '""')}"`));
+    }
+  }
+
+  #forgetStatements() {
+    for (const name of this.#session.statements.keys()) {
+      this.#engine.run(messages.closeStatement(this.#session.statementName(name)));
+    }
+    this.#session.statements.clear();
+  }
+
+  #complete(...tags) {
+    this.#answer.push(...tags.map(messages.commandComplete), messages.readyForQuery(this.#session.status));
+  }
+
+  #refuse(...after) {
+    this.#answer.push(COPY_REFUSED, ...after);
+  }
+}

@@ -1,0 +1,32 @@
+"""What can go wrong with the embedded stack?
+
+EmbeddedError
+├── MissingToolError  Java, Maven or Node is not there or too old
+├── DownloadError     Maven or npm could not fetch what a part consists of
+├── PortTakenError    a port that must be this one belongs to another process
+└── PartFailedError   a part ended, or was not ready in time; says which and shows its last log lines
+"""
+
+from __future__ import annotations
+
+__all__ = ["DownloadError", "EmbeddedError", "MissingToolError", "PartFailedError", "PortTakenError"]
+
+
+class EmbeddedError(Exception):
+    """The root: its text says what is wrong and what the operator does next."""
+
+
+class MissingToolError(EmbeddedError):
+    """A program that the stack needs is missing or too old."""
+
+
+class DownloadError(EmbeddedError):
+    """Maven or npm failed."""
+
+
+class PortTakenError(EmbeddedError):
+    """Another process listens where this part must listen."""
+
+
+class PartFailedError(EmbeddedError):
+    """A part of the stack did not start or has ended."""

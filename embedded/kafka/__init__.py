@@ -1,0 +1,1 @@
+"""How is Apache Kafka run as one local broker?"""

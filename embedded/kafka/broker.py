@@ -1,0 +1,73 @@
+"""How is Apache Kafka run here? One KRaft node on loopback, formatted once, started from its jars."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import uuid
+from pathlib import Path
+
+from embedded.downloads import kafka_jars
+from embedded.errors import PartFailedError
+from embedded.process import HOST, Part, accepts, free_port
+
+START_TIMEOUT_S = 60
+JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+
+# One node: nothing to replicate to, and no reason to wait for other members of a group.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@{host}:{controller_port}
+log.dirs={logs}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+auto.create.topics.enable=false
+num.partitions=4
+message.max.bytes=8388608
+"""
+
+
+def start(data_dir: Path, port: int, log: Path) -> Part:
+    """A broker that listens on `port` when this returns."""
+    classpath = f"{kafka_jars()}/*"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    properties = data_dir / "server.properties"
+    logs = data_dir / "logs"
+    settings = {"host": HOST, "port": port, "controller_port": free_port(), "logs": logs}
+    properties.write_text(PROPERTIES.format(**settings))
+    if not (logs / "meta.properties").exists():
+        _format(classpath, properties)
+    part = Part("Kafka", ["java", *JVM, "-cp", classpath, "kafka.Kafka", str(properties)], log)
+    try:
+        part.wait_until(lambda: accepts(port), START_TIMEOUT_S)
+    except PartFailedError:
+        part.kill()
+        raise
+    return part
+
+
+def _format(classpath: str, properties: Path) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    tool = [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp",
+        classpath,
+    ]
+    command = [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
+    if done.returncode:
+        raise PartFailedError(f"Kafka's log folder could not be formatted:\n{done.stdout}{done.stderr}")
