@@ -107,7 +107,7 @@ class MLGuardClient(_Sending, Api):
         return self._ingestion.flush(timeout_s)
 
     def close(self, timeout_s: float = EXIT_TIMEOUT_S) -> bool:
-        """Send what is left for at most `timeout_s`, then count the rest as lost; events after it are refused."""
+        """Send what is left for at most `timeout_s`, then count the rest as lost; whether nothing was. Ends the client."""
         finished = self._ingestion.close(timeout_s)
         self._connection.close()
         return finished
@@ -153,7 +153,7 @@ class AsyncMLGuardClient(_Sending, AsyncApi):
         return await asyncio.to_thread(self._ingestion.flush, timeout_s)
 
     async def close(self, timeout_s: float = EXIT_TIMEOUT_S) -> bool:
-        """Send what is left for at most `timeout_s`, then count the rest as lost; events after it are refused."""
+        """Send what is left for at most `timeout_s`, then count the rest as lost; whether nothing was. Ends the client."""
         finished = await asyncio.to_thread(self._ingestion.close, timeout_s)
         await self._connection.close()
         return finished

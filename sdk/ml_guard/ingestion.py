@@ -17,7 +17,7 @@ from ml_guard.transports.base import Transport
 _LOSSES = {
     "queue_full": "the queue is full: the server is away or slower than this process, or max_queue= is too small",
     "closed": "the client is closed: make a new one, or close it later",
-    "too_large": "one event is larger than 512 KiB: send fewer or shorter features",
+    "oversized": "one event is larger than 512 KiB: send fewer or shorter features",
     "no_thread": "no thread could be started to send with",
     "internal_error": "the SDK failed, which is a defect of it: please report it",
 }
@@ -81,8 +81,9 @@ class Ingestion:
         return self._outbox.flush(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Send the rest for so long, count what is left as lost, and end."""
-        return self._outbox.close(timeout_s)
+        """Send the rest for so long, count what is left as lost, and end; whether nothing was left."""
+        finished = self._outbox.close(timeout_s)
+        return finished and "unsent_at_close" not in self.stats().dropped
 
     def retire(self) -> None:
         """Nobody holds the client any more: let the thread end once it has sent what is left."""

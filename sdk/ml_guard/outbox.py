@@ -103,7 +103,7 @@ class Outbox:
             if self._closing:
                 reason = "closed"
             elif size > self._batch_bytes:
-                reason = "too_large"
+                reason = "oversized"
             elif self._has_room(size) or (wait_s > 0 and self._room_within(size, wait_s)):
                 if self._thread is not None or self._start():
                     self._queue.append((project_id, event))

@@ -11,8 +11,9 @@ import msgspec
 class Stats(msgspec.Struct, frozen=True):
     """Counts since the client was made (after a fork: since the fork). Every event ends in exactly one of them.
 
-    `taken` = `sent` + `queued` + what `dropped` holds except for the reasons `invalid`, `queue_full` and `closed`,
-    whose events were never taken.
+    `taken` = `sent` + `queued` + what was lost later. Never taken, but counted in `dropped`: `invalid`, `oversized`,
+    `queue_full`, `closed`, `no_thread`. Lost later: `rejected`, `unauthorized`, `forbidden`, `not_found`, `too_large`,
+    `invalid_request`, `refused`, `server_error`, `internal_error`, `unsent_at_close`.
     """
 
     taken: int = 0
