@@ -12,7 +12,7 @@ from ml_guard.client import MLGuardClient
 from ml_guard.errors import ConflictError
 from ml_guard.replay import waiting
 from ml_guard.replay.claims import ModelKey
-from ml_guard.replay.oracle import Truth
+from ml_guard.replay.oracle import DayKey, Truth
 from ml_guard.replay.produce import Sent, produce
 from ml_guard.replay.record import Record
 from ml_guard.replay.records import Phase, make_records
@@ -83,6 +83,26 @@ class Session:
             except ConflictError:
                 pass
         return created
+
+    def present(self) -> frozenset[tuple[str, date]]:
+        """The baseline days, by slug and day, that are closed and hold all that would be sent."""
+        truth = Truth(self.truth.zones)
+        truth.add(make_records(self.topic, "baseline"))
+        complete = set()
+        for project in self.topic.projects:
+            project_id = self.topic.project_id(project)
+            rows = self.client.metrics_daily(project_id=project_id)
+            counted = {DayKey(project_id, row.model_id, row.endpoint, row.day): row for row in rows}
+            for day in self.topic.baseline_days(project):
+                keys = [DayKey(project_id, one.model_id, one.endpoint, day) for one in project.endpoints]
+                if all(
+                    key in counted
+                    and counted[key].status == "final"
+                    and counted[key].requests == truth.days[key].events
+                    for key in keys
+                ):
+                    complete.add((project.slug, day))
+        return frozenset(complete)
 
     def send(self, phase: Phase, skip: frozenset[tuple[str, date]] = frozenset(), label: str = "") -> int:
         """Send a phase's records and count them in the truth; the number of events sent."""

@@ -57,10 +57,13 @@ class Topic:
         """The days that the baselines are captured from."""
         return [self.origin[project.slug] + timedelta(days=k) for k in range(FIRST_DAY, FIRST_SCORED)]
 
+    def today(self, project: Project) -> date:
+        """The project's local day at the topic's `now`."""
+        return self.now.astimezone(ZoneInfo(project.zone)).date()
+
     def scored_days(self, project: Project) -> list[date]:
         """The days after the baseline, the open one last."""
-        today = self.now.astimezone(ZoneInfo(project.zone)).date()
-        last = max(self.offset(project, today), 0) if today >= self.origin[project.slug] else 0
+        last = max(self.offset(project, self.today(project)), 0)
         return [self.origin[project.slug] + timedelta(days=k) for k in range(FIRST_SCORED, last + 1)]
 
     def clock_days(self, project: Project) -> list[date]:
@@ -109,7 +112,7 @@ def make_topic(
         for project in catalogue.PROJECTS
     }
     if anchor is not None:
-        # The anchor's day is over everywhere two days later at the latest: nothing of it is cut off.
+        # The whole of the anchor's day, wherever it begins first and ends last, and nothing of the day after the last.
         over = datetime(anchor.year, anchor.month, anchor.day, tzinfo=timezone.utc) + timedelta(days=2)
         instant = min(instant, over)
     topic = Topic(seed, instant, origins, events, suffix, batched, calendar_days)

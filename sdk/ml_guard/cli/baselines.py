@@ -1,0 +1,151 @@
+"""`ml-guard baseline`: which days are the reference that others are compared with?"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated
+
+import typer
+
+from ml_guard.cli import tables
+from ml_guard.cli.connection import client
+from ml_guard.cli.failures import CommandError
+from ml_guard.cli.options import Endpoint, Model, Project, day
+from ml_guard.cli.output import AsJson, emit, say
+
+group = typer.Typer(no_args_is_help=True, help="Capture closed days as the baseline of a model.")
+
+ModelId = Annotated[str, typer.Option("--model", help="The model's id.")]
+ProjectId = Annotated[str, typer.Option("--project", help="The project's id.")]
+EndpointOption = Annotated[str, typer.Option("--endpoint", help="The model's endpoint.")]
+Days = Annotated[
+    list[str] | None, typer.Option("--day", help="A day to take, YYYY-MM-DD; give it once for each.")
+]
+From = Annotated[str | None, typer.Option("--from", help="The first day to take, YYYY-MM-DD.")]
+To = Annotated[str | None, typer.Option("--to", help="The last day to take, YYYY-MM-DD.")]
+Note = Annotated[str | None, typer.Option(help="A note, kept with the version.")]
+Version = Annotated[int, typer.Argument(help="The version.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the command line."""
+    app.add_typer(group, name="baseline")
+
+
+@group.command()
+def capture(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    endpoint: EndpointOption = "predict",
+    days: Days = None,
+    from_: From = None,
+    to: To = None,
+    note: Note = None,
+    as_json: AsJson = False,
+) -> None:
+    """Capture closed days as the next version, active at once.
+
+    Its bins are frozen; from then on workers count against them, and days that begin later are scored by counters.
+    """
+    window = chosen_days(days, from_, to)
+    with client(context) as api:
+        row = api.baselines.capture(
+            project_id=project_id, model_id=model_id, endpoint=endpoint, days=window, note=note
+        )
+    emit(row, as_json, lambda: tables.baseline(row))
+
+
+@group.command()
+def preview(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    endpoint: EndpointOption = "predict",
+    days: Days = None,
+    from_: From = None,
+    to: To = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a capture would make; nothing is stored."""
+    window = chosen_days(days, from_, to)
+    with client(context) as api:
+        row = api.baselines.preview(project_id=project_id, model_id=model_id, endpoint=endpoint, days=window)
+    emit(row, as_json, lambda: tables.baseline(row))
+    say("Nothing was stored: `ml-guard baseline capture` with the same words does it.")
+
+
+@group.command("list")
+def list_(
+    context: typer.Context,
+    project: Project = None,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """List baseline versions, the newest first."""
+    with client(context) as api:
+        rows = api.baselines.list(project_id=project, model_id=model, endpoint=endpoint)
+    emit(rows, as_json, lambda: tables.baselines(rows))
+
+
+@group.command()
+def show(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    version: Annotated[
+        int | None, typer.Argument(help="The version; the active one if none is given.")
+    ] = None,
+    endpoint: EndpointOption = "predict",
+    as_json: AsJson = False,
+) -> None:
+    """Show a version with the bins of every feature."""
+    with client(context) as api:
+        if version is None:
+            rows = api.baselines.list(project_id=project_id, model_id=model_id, endpoint=endpoint)
+            version = next((row.version for row in rows if row.active), None)
+        if version is None:
+            raise CommandError(
+                f"{project_id} {model_id}/{endpoint} has no baseline",
+                "`ml-guard baseline capture` makes one.",
+            )
+        row = api.baselines.show(version, project_id=project_id, model_id=model_id, endpoint=endpoint)
+    emit(row, as_json, lambda: tables.baseline(row))
+
+
+@group.command()
+def activate(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    version: Version,
+    endpoint: EndpointOption = "predict",
+    as_json: AsJson = False,
+) -> None:
+    """Compare days that begin from now on with this version."""
+    with client(context) as api:
+        row = api.baselines.activate(version, project_id=project_id, model_id=model_id, endpoint=endpoint)
+    emit(row, as_json, lambda: tables.baselines([row]))
+
+
+def chosen_days(days: list[str] | None, from_: str | None, to: str | None) -> list[date]:
+    """The days that `--day`, or `--from` with `--to`, name.
+
+    >>> [str(day) for day in chosen_days(None, "2025-01-30", "2025-02-01")]
+    ['2025-01-30', '2025-01-31', '2025-02-01']
+    """
+    chosen = [day(text, "--day") for text in days or []]
+    if (from_ is None) != (to is None):
+        raise CommandError("--from and --to belong together", "Give both, or name single days with --day.")
+    if from_ is not None and to is not None:
+        first, last = day(from_, "--from"), day(to, "--to")
+        if last < first:
+            raise CommandError(f"--to {last} is before --from {first}", "Give the earlier day as --from.")
+        chosen += [first + timedelta(days=k) for k in range((last - first).days + 1)]
+    if not chosen:
+        raise CommandError(
+            "no days are named",
+            "Give --from and --to, or --day; the days must be closed (`ml-guard metrics`).",
+        )
+    return sorted(set(chosen))

@@ -1,0 +1,106 @@
+"""`ml-guard migrate`: does the database have the schema, and Kafka the topics, that this version needs?"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import Annotated, Any
+
+import typer
+
+from ml_guard.cli import tables
+from ml_guard.cli.connection import read_stack
+from ml_guard.cli.failures import CommandError
+from ml_guard.cli.output import AsJson, emit
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(migrate)
+
+
+def migrate(
+    topics: Annotated[
+        bool, typer.Option("--topics", help="Create Kafka's topics too, where they are missing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database (ML_GUARD_DATABASE_URL) to this version's schema. What was applied before stays untouched."""
+    settings = server_part("stream.settings").Settings(**_of_stack())
+    migration = server_part("stream.migrate")
+    try:
+        applied = asyncio.run(_migrate(migration, settings))
+    except migration.MigrationError as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(
+            f"no database answers at {_without_password(settings.database_url)} ({error})",
+            "Start the stack with `ml-guard up`, or name the database in ML_GUARD_DATABASE_URL.",
+        ) from error
+    created = asyncio.run(_topics(settings)) if topics else []
+    data = {
+        "applied": [{"number": one.number, "name": one.name, "seconds": one.seconds} for one in applied],
+        "topics": created,
+    }
+    emit(data, as_json, lambda: _told(applied, created))
+
+
+async def _migrate(migration: Any, settings: Any) -> list[Any]:
+    applied: list[Any] = await migration.migrate(settings.database_url)
+    if hasattr(migration, "apply_policies"):
+        await migration.apply_policies(settings.database_url, settings.retention_days)
+    return applied
+
+
+async def _topics(settings: Any) -> list[str]:
+    from aiokafka.errors import KafkaError
+
+    try:
+        created: list[str] = await server_part("stream.topics").ensure_topics(settings)
+    except (KafkaError, OSError) as error:
+        raise CommandError(
+            f"no Kafka broker answers at {settings.kafka} ({error})",
+            "Start the stack with `ml-guard up`, or name the broker in ML_GUARD_KAFKA.",
+        ) from error
+    return created
+
+
+def server_part(name: str) -> Any:
+    """A module of the server, which the published package does not hold."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        raise CommandError(
+            f"this command needs the server's source ({name}), which the published package does not hold",
+            "Run it in a clone of the repository, or in the image.",
+        ) from None
+
+
+def _of_stack() -> dict[str, Any]:
+    """The running stack's addresses; the environment's come first."""
+    import os
+
+    stack = read_stack()
+    return {
+        name: stack[name]
+        for name in ("kafka", "database_url")
+        if stack.get(name) and not os.environ.get(f"ML_GUARD_{name.upper()}")
+    }
+
+
+def _without_password(url: str) -> str:
+    before, at, after = url.rpartition("@")
+    return f"{before.rpartition(':')[0]}@{after}" if at else url
+
+
+def _told(applied: list[Any], created: list[str]) -> Any:
+    made = tables.table(">number", "migration", ">seconds")
+    for one in applied:
+        made.add_row(f"{one.number:03}", one.name, f"{one.seconds:.2f}")
+    if created:
+        made.caption = f"topics created: {', '.join(created)}"
+    return tables.rows_or(
+        "The database is up to date." + (f" Created {', '.join(created)}." if created else ""), made
+    )
