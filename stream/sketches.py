@@ -33,6 +33,8 @@ K = 200
 LG_MAP = 14
 """Base 2 logarithm of the label map's size; 3/4 of it, 12,288 labels, are counted exactly."""
 
+_EPSILON = frequent_strings_sketch.get_epsilon_for_lg_size(LG_MAP)
+
 _NUMERIC_FORMAT = 1
 _CATEGORY_FORMAT = 1
 _NUMERIC_HEADER = struct.Struct(
@@ -139,7 +141,7 @@ class NumericSketch:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return 600 + 10 * int(self._kll.num_retained)
+        return max(2_000, 12 * int(self._kll.num_retained))
 
     def update(self, values: Floats) -> None:
         """Take in values; those that are not finite are counted in `non_finite` and are not values.
@@ -206,10 +208,9 @@ class NumericSketch:
 
     def weighted_values(self) -> tuple[Floats, Floats]:
         """The distinct values that the sketch retains, ascending, and how many values each stands for."""
-        retained = np.array(list(self._kll), dtype=np.float64).reshape(-1, 2)
-        values, position = np.unique(retained[:, 0], return_inverse=True)
-        weights = np.bincount(position, weights=retained[:, 1], minlength=values.size)
-        return values, weights.astype(np.float64)
+        values = np.unique(np.array([value for value, _ in self._kll], dtype=np.float64))
+        # Not the iterator's weights: after a merge that leaves the lowest level empty it says 1 for every value.
+        return values, np.rint(self.pmf(values)[:-1] * self.n) if self.n else np.empty(0)
 
     def copy(self) -> NumericSketch:
         """An independent copy."""
@@ -289,7 +290,7 @@ class CategorySketch:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return 400 + 100 * self.distinct
+        return 400 + 85 * self.distinct
 
     def update(self, counts: Mapping[str, int]) -> None:
         """Take in labels with how often each came."""
@@ -324,6 +325,8 @@ class CategorySketch:
         ------
         CorruptSketchError
             If the bytes are damaged or of an unknown format.
+        IncompatibleSketchError
+            If the sketch was written with another `LG_MAP`.
         """
         _check(data, _CATEGORY_FORMAT, _CATEGORY_HEADER.size, "category")
         sketch = cls.__new__(cls)
@@ -331,6 +334,10 @@ class CategorySketch:
             sketch._map = frequent_strings_sketch.deserialize(data[_CATEGORY_HEADER.size :])
         except Exception as error:
             raise CorruptSketchError(f"category sketch of {len(data)} bytes: {error}") from error
+        if sketch._map.epsilon != _EPSILON:
+            raise IncompatibleSketchError(
+                f"category sketch has another map size than 2**{LG_MAP}, this build's"
+            )
         return sketch
 
 
