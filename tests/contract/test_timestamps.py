@@ -61,9 +61,7 @@ def test_forms_of_rfc_3339(text: str, us: int) -> None:
     assert parse_us(text) == NEW_YEAR_2025 + us
 
 
-@pytest.mark.parametrize(
-    "text", ["2025-01-01T00:00:00", "2025-01-01 00:00:00.5", "2025-01-01T00:00:60"]
-)
+@pytest.mark.parametrize("text", ["2025-01-01T00:00:00", "2025-01-01 00:00:00.5", "2025-01-01T00:00:60"])
 def test_text_without_an_offset_is_refused_for_that(text: str) -> None:
     with pytest.raises(EventError, match="has no offset") as caught:
         parse_us(text)

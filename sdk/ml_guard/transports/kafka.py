@@ -34,6 +34,9 @@ _MEANINGS: dict[str, type[TransportError]] = {
 }
 """What Kafka's errors mean, by the names of their classes and bases. Every other one is worth another try."""
 
+_of_the_parent: list[object] = []
+"""A forked child never lets go of its parent's producers: finalising one would close what the parent still uses."""
+
 
 class KafkaTransport(Transport):
     """One batch is one record, without a key, acknowledged by all in-sync replicas (`acks=all`, idempotent).
@@ -74,9 +77,10 @@ class KafkaTransport(Transport):
         with contextlib.suppress(TransportError):
             self._within(self._stop(), CLOSE_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
-        self.forget()
+        self._loop = self._producer = self._unanswered = None
 
     def forget(self) -> None:
+        _of_the_parent.append((self._loop, self._producer))
         self._loop = None
         self._producer = None
         self._unanswered = None
