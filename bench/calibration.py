@@ -57,7 +57,7 @@ def numbers(
     return Population(name, baseline, shares, std)
 
 
-def labels(name: str, weights: Floats) -> Population:
+def labels(name: str, weights: npt.NDArray[np.floating]) -> Population:
     """A categorical feature whose labels have the given weights."""
     shares_of_labels = weights / weights.sum()
     names = [f"label {i}" for i in range(weights.size)]

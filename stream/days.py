@@ -256,8 +256,8 @@ class Calendar:
         Returns
         -------
         list of (Day, positions)
-            Each day that occurs, with the positions of its instants in `instants_us`, ascending; ``slice(None)``
-            where all are of one day. Either indexes any array that is parallel to `instants_us`.
+            Each day that occurs, with the positions of its instants in `instants_us`, in no particular
+            order; ``slice(None)`` where all are of one day. Either indexes any array that is parallel to `instants_us`.
         """
         if instants_us.size == 0:
             return []

@@ -101,12 +101,12 @@ class NumericSketch:
     @property
     def minimum(self) -> float:
         """The smallest value, exact; NaN if empty."""
-        return float(self._kll.get_min_value())
+        return float(self._kll.get_min_value()) if self.n else math.nan
 
     @property
     def maximum(self) -> float:
         """The largest value, exact; NaN if empty."""
-        return float(self._kll.get_max_value())
+        return float(self._kll.get_max_value()) if self.n else math.nan
 
     @property
     def mean(self) -> float:
