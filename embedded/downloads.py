@@ -5,17 +5,21 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from embedded.errors import DownloadError
+from embedded.tools import JAVA, MAVEN, NODE, NPM, Tool
 
 HERE = Path(__file__).parent
 DATABASE_DIR = HERE / "database"
 KAFKA_POM = HERE / "kafka" / "pom.xml"
 DOWNLOAD_TIMEOUT_S = 600
+MARKER = ".ml-guard-ready"
+"""Holds the checksum of what was asked for, so that a changed pom or lock file is fetched anew."""
 
 
 def cache_dir() -> Path:
@@ -28,6 +32,7 @@ def kafka_jars() -> Path:
     jars = cache_dir() / "kafka"
 
     def fetch() -> None:
+        shutil.rmtree(jars, ignore_errors=True)  # another version's jars must not stay on the class path
         command = ["mvn", "-B", "-q", "-f", str(KAFKA_POM), "dependency:copy-dependencies"]
         _run([*command, f"-DoutputDirectory={jars}"], "Maven could not fetch Apache Kafka")
 
@@ -50,13 +55,26 @@ def _fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def needed_tools() -> list[Tool]:
+    """What has to be on this machine before anything can start: the downloaders only where there is no download."""
+    needed = [JAVA, NODE]
+    if not _ready(cache_dir() / "kafka", _fingerprint(KAFKA_POM)):
+        needed.append(MAVEN)
+    if not _ready(DATABASE_DIR / "node_modules", _fingerprint(DATABASE_DIR / "package-lock.json")):
+        needed.append(NPM)
+    return needed
+
+
+def _ready(target: Path, wanted: str) -> bool:
+    marker = target / MARKER
+    return marker.exists() and marker.read_text() == wanted
+
+
 def _once(name: str, wanted: str, target: Path, fetch: Callable[[], None]) -> None:
-    marker = target / ".ml-guard-ready"
     with _lock(name):
-        if marker.exists() and marker.read_text() == wanted:
-            return
-        fetch()
-        marker.write_text(wanted)
+        if not _ready(target, wanted):
+            fetch()
+            (target / MARKER).write_text(wanted)
 
 
 @contextmanager

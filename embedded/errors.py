@@ -9,10 +9,12 @@ EmbeddedError
 
 from __future__ import annotations
 
+from ml_guard.errors import MLGuardError
+
 __all__ = ["DownloadError", "EmbeddedError", "MissingToolError", "PartFailedError", "PortTakenError"]
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(MLGuardError):
     """The root: its text says what is wrong and what the operator does next."""
 
 

@@ -7,7 +7,9 @@ import { type, messagesOf } from './framing.mjs';
 import { errorIn, errorText, query, rowOf, terminate } from './messages.mjs';
 
 /** The backend has trapped or exited; its memory cannot be trusted, so the process must end. */
-export class EngineAborted extends Error {}
+export class EngineAborted extends Error {
+  name = 'EngineAborted';
+}
 
 export class Engine {
   #module;

@@ -1,7 +1,7 @@
 // Whose turn is it? Lends the one backend to one client at a time, from its first message to the end of its transaction.
 
 import * as messages from './messages.mjs';
-import { BackendSettings } from './settings.mjs';
+import { BackendSettings, startupSettings } from './settings.mjs';
 import { Notifications } from './notifications.mjs';
 import { UnitRun } from './unit.mjs';
 import { EngineAborted } from './engine.mjs';
@@ -12,6 +12,8 @@ const REPORTED = [
   'default_transaction_read_only',
 ];
 
+const OWN_SETTINGS = startupSettings(new Map());
+
 export class Scheduler {
   #engine;
   #settings;
@@ -19,6 +21,8 @@ export class Scheduler {
   #idleLimitMs;
   #waiting = [];
   #departed = [];
+  #chores = [];
+  #choreWasLast = false;
   #holder = null;
   #idleSince = 0;
   #doing = { resets: false, changes: false, listens: [] };
@@ -61,6 +65,12 @@ export class Scheduler {
     session.cancel('57014', 'canceling statement due to user request');
   }
 
+  /** Runs `work` between two clients' turns. */
+  chore(work) {
+    this.#chores.push(work);
+    this.#due();
+  }
+
   #due() {
     if (this.#turnIsDue) return;
     this.#turnIsDue = true;
@@ -75,7 +85,7 @@ export class Scheduler {
       this.#onAbort(failure);
       return;
     }
-    if (this.#holder ? this.#holder.hasWork : this.#waiting.length || this.#departed.length) this.#due();
+    if (this.#holder ? this.#holder.hasWork : this.#waiting.length + this.#departed.length + this.#chores.length) this.#due();
     this.#watchIdle();
   }
 
@@ -85,7 +95,12 @@ export class Scheduler {
       if (this.#holder.hasWork) this.#serve(this.#holder);
     } else if (this.#departed.length) {
       this.#cleanUp(this.#departed.shift());
+    } else if (this.#chores.length && !(this.#choreWasLast && this.#waiting.length)) {
+      this.#choreWasLast = true;
+      this.#settings.apply(OWN_SETTINGS);
+      this.#chores.shift()();
     } else if (this.#waiting.length) {
+      this.#choreWasLast = false;
       this.#serve(this.#waiting.shift());
     }
   }

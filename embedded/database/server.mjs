@@ -1,5 +1,6 @@
 // TimescaleDB for many PostgreSQL clients on one machine:
-//   node server.mjs --data DIR [--port N] [--user NAME] [--database NAME] [--idle-limit-ms N]
+//   node server.mjs --data DIR [--port N] [--user NAME] [--database NAME]
+//     [--idle-limit-ms N] [--upkeep-interval-ms N] [--first-job-delay-ms N]
 // The password comes from ML_GUARD_DATABASE_PASSWORD. When clients may connect, one line of JSON says where.
 
 import { createServer } from 'node:net';
@@ -9,6 +10,7 @@ import { DirectoryLock } from './lock.mjs';
 import { Engine } from './engine.mjs';
 import { Scheduler } from './scheduler.mjs';
 import { Session } from './session.mjs';
+import { Upkeep } from './upkeep.mjs';
 
 const HOST = '127.0.0.1';
 const EXIT_ABORTED = 70;
@@ -21,6 +23,8 @@ const { values: options } = parseArgs({
     user: { type: 'string', default: 'ml_guard' },
     database: { type: 'string', default: 'ml_guard' },
     'idle-limit-ms': { type: 'string', default: '10000' },
+    'upkeep-interval-ms': { type: 'string', default: '1000' },
+    'first-job-delay-ms': { type: 'string', default: '60000' },
   },
 });
 const password = process.env.ML_GUARD_DATABASE_PASSWORD ?? '';
@@ -53,6 +57,10 @@ const scheduler = new Scheduler(engine, {
   idleLimitMs: Number(options['idle-limit-ms']),
   onAbort: (failure) => fail(EXIT_ABORTED, `the database backend failed: ${failure.stack}`),
 });
+const upkeep = new Upkeep(engine, (work) => scheduler.chore(work), {
+  intervalMs: Number(options['upkeep-interval-ms']),
+  firstJobDelayMs: Number(options['first-job-delay-ms']),
+});
 
 const sessions = new Map();
 const callbacks = {
@@ -74,6 +82,7 @@ const server = createServer((socket) => {
 });
 
 function shutDown() {
+  upkeep.stop();
   server.close();
   for (const session of [...sessions.values()]) session.end('57P01', 'terminating connection due to administrator command');
   setImmediate(() => {

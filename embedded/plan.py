@@ -1,0 +1,59 @@
+"""What is to run? The parts of a stack with their ports, written by `up` for the supervisor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from embedded.database import launch as database
+from embedded.process import HOST
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ports and numbers that one run of the stack keeps, through restarts of its parts."""
+
+    kafka_port: int
+    database_port: int
+    api_port: int
+    workers: int
+    database_password: str
+    api_key: str | None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        return cls(**data)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def kafka(self) -> str:
+        return f"{HOST}:{self.kafka_port}"
+
+    @property
+    def database_url(self) -> str:
+        return database.url(self.database_port, self.database_password)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def stack(self) -> dict[str, Any]:
+        """What commands and programs read to find the stack."""
+        addresses = {"url": self.url, "kafka": self.kafka, "database_url": self.database_url}
+        return {**addresses, "api_key": self.api_key, "workers": self.workers}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The services' settings; what else is set in the environment reaches them too."""
+        variables = {
+            "ML_GUARD_KAFKA": self.kafka,
+            "ML_GUARD_DATABASE_URL": self.database_url,
+            "ML_GUARD_API_PORT": str(self.api_port),
+        }
+        return variables if self.api_key is None else {**variables, "ML_GUARD_DEMO_KEY": self.api_key}
