@@ -1,0 +1,94 @@
+"""What does the API offer, and of what is it made? `create_app(settings)`; each resource is a file beside this one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from api import (
+    baselines,
+    dead_letters,
+    drift,
+    events,
+    feature_settings,
+    features,
+    health,
+    keys,
+    latency,
+    ledger,
+    live,
+    metrics,
+    models,
+    projects,
+    prometheus,
+    ready,
+)
+from api.middleware import Outermost
+from api.openapi import describe
+from api.problems import install
+from api.services import Services
+from stream.production import refuse_demo_credentials
+from stream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1"
+RESOURCES = (
+    health,
+    ready,
+    events,
+    projects,
+    keys,
+    models,
+    baselines,
+    feature_settings,
+    metrics,
+    features,
+    drift,
+    latency,
+    ledger,
+    dead_letters,
+    live,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API as an ASGI app. Raises `DemoCredentialError` in production on a demo credential."""
+    refuse_demo_credentials(settings)
+    services = Services.of(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.demo_key:
+            log.warning(
+                "DEMO: the key of ML_GUARD_DEMO_KEY opens every project. Not for production; "
+                "ML_GUARD_ENV=production refuses it."
+            )
+        await services.open()
+        try:
+            yield
+        finally:
+            await services.close()
+
+    app = FastAPI(
+        title="ML Guard",
+        version="0.1.0",
+        summary="Monitoring for ML inference: from an event to a drift verdict.",
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
+    app.state.services = services
+    app.state.scrapes = prometheus.Scrapes()
+    api = APIRouter(prefix=PREFIX)
+    for resource in RESOURCES:
+        api.include_router(resource.router)
+    app.include_router(api)
+    app.include_router(prometheus.router)
+    install(app)
+    describe(app)
+    app.add_middleware(Outermost, measures=services.measures)
+    return app

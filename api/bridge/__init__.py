@@ -1,0 +1,1 @@
+"""How do events of a request come into Kafka, with an answer only after the broker's?"""

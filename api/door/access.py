@@ -1,0 +1,62 @@
+"""May this request do that, to this project? The parameters by which every endpoint says what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
+
+from api.door.keyring import Principal
+from api.problems import Problem
+from api.services import Services, services_of
+
+_header = APIKeyHeader(
+    name="X-API-Key", auto_error=False, description="A key made by `ml-guard key create`; it is shown once."
+)
+
+
+def needs(scope: str | None) -> Callable[..., Coroutine[Any, Any, Principal]]:
+    """A dependency that lets keys with this scope in (None: any valid key)."""
+
+    async def check(request: Request, secret: Annotated[str | None, Security(_header)]) -> Principal:
+        who = await services_of(request).keyring.open(secret)
+        if scope is not None and scope not in who.scopes:
+            raise Problem(
+                "missing_scope", f"The key {who.key.name!r} lacks the scope `{scope}`.", scope=scope
+            )
+        return who
+
+    return check
+
+
+AnyKey = Annotated[Principal, Depends(needs(None))]
+Ingest = Annotated[Principal, Depends(needs("ingest"))]
+Read = Annotated[Principal, Depends(needs("read"))]
+Operate = Annotated[Principal, Depends(needs("operate"))]
+Admin = Annotated[Principal, Depends(needs("admin"))]
+
+
+def unknown_project(project_id: str) -> Problem:
+    """One answer for a project that is not there and for one that is not the key's."""
+    return Problem(
+        "unknown_project",
+        f"There is no project {project_id!r}, or the key is not for it; "
+        "`ml-guard project create` makes a project.",
+        project_id=project_id,
+    )
+
+
+async def the_project(services: Services, who: Principal, project_id: str) -> str:
+    """The project, if it is there and the key's. Raises `unknown_project`."""
+    if not who.sees(project_id) or project_id not in await services.projects.known([project_id]):
+        raise unknown_project(project_id)
+    return project_id
+
+
+async def the_projects(services: Services, who: Principal, project_id: str | None) -> Sequence[str] | None:
+    """The projects that a list may show: the one asked for, or the key's; None: all. Raises `unknown_project`."""
+    if project_id is not None:
+        return [await the_project(services, who, project_id)]
+    return None if who.project_ids is None else sorted(who.project_ids)

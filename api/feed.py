@@ -1,0 +1,121 @@
+"""Which days have just changed? One look at the database every quarter of a second, shared by all who listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from api.database import Database
+from api.problems import Problem
+from stream.store import reading
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+ROWS = 1_000
+"""Changes read at once. A day that changes often is one row with its newest state, so few are ever waiting."""
+
+QUEUE = 500
+"""Changes kept for a listener that reads slowly; beyond, it is told to read the lists anew."""
+
+Row = dict[str, Any]
+
+
+class Listener:
+    """One who listens: changes that it may see, in order, until it falls behind."""
+
+    def __init__(self, wants: Callable[[Row], bool]) -> None:
+        self.wants = wants
+        self._rows: deque[Row] = deque()
+        self._news = asyncio.Event()
+        self.lost: str | None = None
+
+    def offer(self, row: Row) -> None:
+        """Take the change, unless it is none of this listener's."""
+        if self.lost is not None or not self.wants(row):
+            return
+        if len(self._rows) >= QUEUE:
+            self.lose("this reader was too slow")
+            return
+        self._rows.append(row)
+        self._news.set()
+
+    def lose(self, why: str) -> None:
+        """Forget what waits: the listener has to read the lists anew."""
+        self._rows.clear()
+        self.lost = why
+        self._news.set()
+
+    async def take(self, timeout_s: float) -> list[Row]:
+        """What has come, after at most `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+        self._news.clear()
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
+
+
+class Feed:
+    """Looks only while somebody listens."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: set[Listener] = set()
+        self._poller: asyncio.Task[None] | None = None
+        self._last = 0
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._poller is not None:
+            self._poller.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._poller
+
+    async def join(self, wants: Callable[[Row], bool]) -> tuple[Listener, int]:
+        """Begin to listen; returns the change behind which the listener's own begin. Raises `database_unavailable`."""
+        if self._poller is None or self._poller.done():
+            async with self._database.connection() as connection:
+                last = await reading.last_change(connection)
+            if self._poller is None or self._poller.done():  # another may have been faster
+                self._last = last
+                self._poller = asyncio.create_task(self._poll(), name="live feed")
+        listener = Listener(wants)
+        self._listeners.add(listener)
+        return listener, self._last
+
+    def leave(self, listener: Listener) -> None:
+        """Listen no more."""
+        self._listeners.discard(listener)
+        if not self._listeners and self._poller is not None:
+            self._poller.cancel()
+            self._poller = None
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    rows = await reading.changed_metrics(connection, self._last, ROWS)
+            except Problem as problem:
+                log.warning("the live feed waits: %s", problem.detail)
+                await asyncio.sleep(1)
+                continue
+            except Exception:
+                log.exception("the live feed goes on after an error")
+                await asyncio.sleep(1)
+                continue
+            for row in rows:
+                self._last = row["change_id"]
+                for listener in list(self._listeners):
+                    listener.offer(row)
+            if len(rows) < ROWS:
+                await asyncio.sleep(POLL_S)

@@ -1,0 +1,73 @@
+"""What does the API count of itself? The series of `/metrics`; bounded in number, without names of projects."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Measures:
+    """A registry of its own, so that several apps in one process do not share counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "ml_guard_api_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "ml_guard_api_request_seconds",
+            "Time to answer, the live stream left out.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._events = Counter(
+            "ml_guard_bridge_events",
+            "Events that came to the bridge, by what became of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.buffer_bytes = self._gauge("ml_guard_bridge_buffer_bytes", "Bytes that the bridge holds.")
+        self.waiting_records = self._gauge(
+            "ml_guard_bridge_waiting_records", "Records that Kafka has not acknowledged yet."
+        )
+        self.live_listeners = self._gauge("ml_guard_api_live_listeners", "Open live streams.")
+        self.broker_up = self._gauge("ml_guard_broker_up", "1 if Kafka answers.")
+        self.database_up = self._gauge("ml_guard_database_up", "1 if the database answers.")
+        self.lag = self._gauge(
+            "ml_guard_partition_lag_records", "Records not yet in a checkpoint.", ("partition",)
+        )
+        self.silence = self._gauge(
+            "ml_guard_partition_heartbeat_age_seconds", "Since a worker was last heard.", ("partition",)
+        )
+        self.stopped = self._gauge(
+            "ml_guard_partition_stopped", "1 if the partition's log does not fit its fence.", ("partition",)
+        )
+        self.difference = self._gauge(
+            "ml_guard_ledger_difference_records", "Records passed but not accounted for.", ("partition",)
+        )
+        self.day_difference = self._gauge(
+            "ml_guard_ledger_difference_events",
+            "Sum over the last 7 days' project-days of events not accounted for.",
+        )
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """Count a request; `route` is the template, never the path."""
+        self._requests.labels(method, route, str(status)).inc()
+        if seconds is not None:
+            self._seconds.labels(route).observe(seconds)
+
+    def judged(self, outcomes: Iterable[str]) -> None:
+        """Count events: `accepted`, or the reason of each that was not."""
+        for outcome, count in Tally(outcomes).items():
+            self._events.labels(outcome).inc(count)

@@ -1,0 +1,124 @@
+"""Which projects are there, and in which zone are their days? `/api/v1/projects`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import Field
+
+from api.door.access import Admin, Read, unknown_project
+from api.paging import Cursor, Limit, Page, cut, decode, encode
+from api.problems import Problem, invalid
+from api.services import services_of
+from api.shapes import Project, Strict
+from stream.store import projects
+
+router = APIRouter(prefix="/projects", tags=["projects"])
+
+NewId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Letters, digits, `.`, `_`, `-`.",
+        examples=["proj_456"],
+    ),
+]
+Name = Annotated[str, Field(max_length=256, examples=["Customer churn"])]
+ZoneName = Annotated[str, Field(max_length=64, description="An IANA name.", examples=["America/Toronto"])]
+Id = Annotated[str, Path(max_length=256, examples=["proj_123"])]
+
+
+class NewProject(Strict):
+    """A project to be made. Its days are those of its zone."""
+
+    project_id: NewId
+    zone: ZoneName
+    name: Name = ""
+    dedupe_by_event_id: bool = Field(
+        False, description="Count events of one `event_id` once; costs memory with traffic."
+    )
+
+
+class ProjectChange(Strict):
+    """What is to be changed. A new zone takes effect at its next midnight."""
+
+    name: Name | None = None
+    zone: ZoneName | None = None
+    dedupe_by_event_id: bool | None = None
+
+
+def _shown(project: projects.Project) -> dict[str, Any]:
+    return {
+        "project_id": project.project_id,
+        "name": project.name,
+        "zone": project.zone_at(datetime.now(UTC)),
+        "zones": [{"zone": z.zone, "effective_from": z.effective_from} for z in project.zones],
+        "dedupe_by_event_id": project.dedupe_by_event_id,
+        "created_at": project.created_at,
+    }
+
+
+@router.get("", response_model=Page[Project])
+async def list_projects(request: Request, who: Read, limit: Limit = 100, cursor: Cursor = None) -> Any:
+    """The key's projects, by id."""
+    ids = None if who.project_ids is None else sorted(who.project_ids)
+    asked = ["projects", ids]
+    after = decode(cursor, asked, tuple[str])
+    async with services_of(request).database.connection() as connection:
+        rows = await projects.read(
+            connection, project_ids=ids, after=after[0] if after else None, limit=limit + 1
+        )
+    rows, last = cut(rows, limit)
+    return {
+        "items": [_shown(row) for row in rows],
+        "next_cursor": None if last is None else encode([last.project_id], asked),
+    }
+
+
+@router.post("", response_model=Project, status_code=201)
+async def create_project(request: Request, who: Admin, new: NewProject) -> Any:
+    """A new project; needs a key for all projects."""
+    if who.project_ids is not None:
+        raise Problem("missing_scope", "Only a key for all projects may make one.", scope="admin")
+    async with services_of(request).database.connection() as connection:
+        try:
+            made = await projects.create(
+                connection,
+                new.project_id,
+                new.zone,
+                name=new.name,
+                dedupe_by_event_id=new.dedupe_by_event_id,
+            )
+        except projects.ProjectExistsError as error:
+            raise Problem("conflict", f"There is a project {new.project_id!r} already.") from error
+    return _shown(made)
+
+
+@router.get("/{project_id}", response_model=Project)
+async def read_project(request: Request, who: Read, project_id: Id) -> Any:
+    """One project."""
+    if not who.sees(project_id):
+        raise unknown_project(project_id)
+    async with services_of(request).database.connection() as connection:
+        found = await projects.read(connection, project_ids=[project_id])
+    if not found:
+        raise unknown_project(project_id)
+    return _shown(found[0])
+
+
+@router.patch("/{project_id}", response_model=Project)
+async def change_project(request: Request, who: Admin, project_id: Id, change: ProjectChange) -> Any:
+    """A changed zone stands in `zones` with the midnight from which it holds."""
+    if not change.model_fields_set:
+        raise invalid("body", "name at least one of name, zone, dedupe_by_event_id")
+    if not who.sees(project_id):
+        raise unknown_project(project_id)
+    async with services_of(request).database.connection() as connection:
+        changed = await projects.change(connection, project_id, **change.model_dump())
+    if changed is None:
+        raise unknown_project(project_id)
+    return _shown(changed)

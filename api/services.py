@@ -1,0 +1,67 @@
+"""What does a running API consist of? Made once by `create_app`, reached from a request by `services_of`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from api.bridge.bridge import Bridge
+from api.broker import Broker
+from api.database import Database
+from api.door.keyring import Keyring
+from api.door.limits import RateLimit
+from api.door.projects import ProjectDirectory
+from api.feed import Feed
+from api.measures import Measures
+from stream.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that requests share; opened when the server starts, closed when it ends."""
+
+    settings: Settings
+    database: Database
+    keyring: Keyring
+    projects: ProjectDirectory
+    limit: RateLimit
+    bridge: Bridge
+    broker: Broker
+    feed: Feed
+    measures: Measures
+
+    @classmethod
+    def of(cls, settings: Settings) -> Services:
+        """All parts, not yet open."""
+        database = Database(settings.database_url)
+        return cls(
+            settings=settings,
+            database=database,
+            keyring=Keyring(database, settings.demo_key),
+            projects=ProjectDirectory(database),
+            limit=RateLimit(settings.key_events_per_s, time.monotonic),
+            bridge=Bridge(settings),
+            broker=Broker(settings.kafka, settings.topic),
+            feed=Feed(database),
+            measures=Measures(),
+        )
+
+    async def open(self) -> None:
+        """Start what runs beside requests; waits for neither broker nor database."""
+        await self.database.open()
+        await self.bridge.open()
+
+    async def close(self) -> None:
+        """End in the order in which nothing needs what has ended."""
+        await self.feed.close()
+        await self.bridge.close()
+        await self.broker.close()
+        await self.database.close()
+
+
+def services_of(request: Request) -> Services:
+    """The services of the app that answers this request."""
+    services: Services = request.app.state.services
+    return services

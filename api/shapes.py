@@ -1,0 +1,191 @@
+"""What do rows look like on the wire? The columns of the results, flat, with their own names and units."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["provisional", "final"]
+Kind = Literal["numeric", "categorical", "boolean"]
+
+
+class Strict(BaseModel):
+    """A body: what it does not know is refused, so that a misspelt field is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Day(BaseModel):
+    """A local day of a model's endpoint: [day_start, day_end) is `day` in `zone`."""
+
+    project_id: str
+    model_id: str
+    endpoint: str
+    day: date
+    day_start: datetime
+    day_end: datetime
+    zone: str
+    revision: int = Field(
+        description="0 while the day is open, 1 when it closed, more when late events restated it."
+    )
+    status: Status
+    updated_at: datetime
+
+
+class MetricDay(Day):
+    """A day's traffic, latency and predictions."""
+
+    complete: bool = Field(description="False: it closed without a partition that stood still.")
+    requests: int
+    first_event_at: datetime | None
+    last_event_at: datetime | None
+    latency_n: int
+    latency_mean_ms: float | None
+    latency_min_ms: float | None
+    latency_max_ms: float | None
+    latency_p50_ms: float | None
+    latency_p90_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    prediction_n: int
+    prediction_mean: float | None
+    proba_mean: float | None
+    rank_error: float | None
+    baseline_version: int | None
+    features_scored: int
+    features_warning: int
+    features_drift: int
+    worst_feature: str | None
+    worst_psi: float | None
+    change_id: int = Field(description="Rises with every write of a row; the live stream's event id.")
+
+
+class FeatureRow(Day):
+    """A day of one feature. `@latency_ms`, `@y_pred` and `@y_proba` are features too."""
+
+    feature: str
+    kind: str
+    n: int = Field(description="Values present: finite numbers, or labels.")
+    missing: int
+    missing_rate: float | None
+    rank_error: float | None = Field(description="By how much a quantile's rank may be off, as a share.")
+
+
+class FeatureDay(FeatureRow):
+    """A day's statistics of one feature."""
+
+    non_finite: int
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    stddev: float | None
+    p01: float | None
+    p05: float | None
+    p25: float | None
+    p50: float | None
+    p75: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    distinct_count: int | None
+    exact: bool
+    top: list[dict[str, Any]] | None = Field(
+        description="The most frequent labels with their counts and bounds."
+    )
+
+
+class DriftDay(FeatureRow):
+    """A day's drift of one feature against a baseline, with all numbers that the verdict rests on."""
+
+    baseline_version: int | None
+    method: Literal["counters", "sketch"] | None
+    verdict: str
+    psi: float | None
+    psi_expected: float | None = Field(description="The PSI that no drift would give.")
+    chi_square: float | None
+    degrees_of_freedom: int | None
+    p_value: float | None
+    q_value: float | None
+    js_distance: float | None
+    l_infinity: float | None
+    warning: float | None
+    drift: float | None
+    baseline_overlaps: bool
+    bins: list[dict[str, Any]] | None = Field(
+        default=None, description="Each bin with its shares, count and contribution to the PSI."
+    )
+
+
+class Zone(BaseModel):
+    """A zone and since when it holds; null: always."""
+
+    zone: str
+    effective_from: datetime | None
+
+
+class Project(BaseModel):
+    """A project and the history of its zones; a change that lies ahead stands last."""
+
+    project_id: str
+    name: str
+    zone: str = Field(description="The IANA zone in force now.")
+    zones: list[Zone]
+    dedupe_by_event_id: bool
+    created_at: datetime
+
+
+class Model(BaseModel):
+    """A model's endpoint; workers register it at its first event."""
+
+    project_id: str
+    model_id: str
+    endpoint: str
+    first_seen_at: datetime
+    last_event_at: datetime | None
+    baseline_version: int | None
+
+
+class Baseline(BaseModel):
+    """A captured window of closed days."""
+
+    project_id: str
+    model_id: str
+    endpoint: str
+    version: int | None = Field(description="Null: a preview.")
+    active: bool
+    days: list[date]
+    window_start: datetime
+    window_end: datetime
+    events: int
+    captured_at: datetime | None
+    captured_by: str
+    note: str
+
+
+class BaselineFeature(BaseModel):
+    """A feature's frozen bins and its share in each."""
+
+    feature: str
+    kind: str
+    n: int
+    missing: int
+    edges: list[float] | None
+    labels: list[str] | None
+    shares: list[float]
+    share_errors: list[float]
+    warning: float
+    drift: float
+    ignored: bool
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    stddev: float | None
+    quantiles: list[float] | None = Field(description="At 1, 5, 25, 50, 75, 95 and 99 %.")
+
+
+class BaselineDetail(Baseline):
+    """A baseline with its features."""
+
+    features: list[BaselineFeature]
