@@ -1,0 +1,1 @@
+"""How do the state rows of a day become its results: rollup, close, baselines?"""

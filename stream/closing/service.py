@@ -1,0 +1,210 @@
+"""How does the closing run inside a worker, beside the fetching?
+
+Every worker runs it; the one that holds the lease works. Three loops share the lease: one keeps it, one rolls up
+changed model-days, one closes days. What a loop writes is fenced by the lease's epoch, so two that believe themselves
+leader do no harm. A database that is away is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from time import monotonic
+
+import asyncpg
+
+from stream.closing.close import Closed, Closer
+from stream.closing.housekeeping import Range, forget_old_batches, refresh
+from stream.closing.lease import LASTS, LeaseKeeper
+from stream.closing.reading import StateReader
+from stream.closing.rollup import Roller
+from stream.closing.steps import Rules
+from stream.settings import Settings
+from stream.store.closing import ProjectDayKey
+from stream.store.lease import Lease, LeaseLostError
+from stream.store.pool import Connection, Pool, connect
+
+log = logging.getLogger(__name__)
+
+ROLLUP_EVERY_S = 0.1
+"""A rollup begins at most this long after the commit that it follows; it then has 150 ms to be there in 250 ms."""
+
+CLOSE_EVERY_S = 0.5
+HOUSEKEEPING_EVERY_S = 60.0
+RETRY_AFTER_S = 1.0
+
+# Connections are made when they are needed: one keeps the lease, even while the other two are long at work.
+_CONNECTIONS = 3
+
+Work = Callable[[Connection, Lease], Awaitable[bool]]
+
+
+class ClosingService:
+    """Rollup, day closing and housekeeping.
+
+    Parameters
+    ----------
+    database : str or Pool
+        A URL, or a pool of at least three connections.
+    clock : callable
+        The time, an aware datetime in UTC.
+    end_offsets : callable
+        The last stable end offset of every partition of the event topic; if it fails it is asked again.
+    settings : Settings
+    holder : str
+        This worker's name in the lease.
+    """
+
+    def __init__(
+        self,
+        database: str | Pool,
+        clock: Callable[[], datetime],
+        end_offsets: Callable[[], Awaitable[Mapping[int, int]]],
+        settings: Settings,
+        holder: str,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._keeper = LeaseKeeper(holder)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="closing")
+        occupied: set[ProjectDayKey] = set()
+        self._roller = Roller(StateReader(), self._executor, occupied)
+        self._closer = Closer(
+            StateReader(), self._executor, clock, end_offsets, settings.topic, Rules.of(settings), occupied
+        )
+        self._stop = asyncio.Event()
+        self._unrefreshed: set[Range] = set()
+        self._refresh_at_s = 0.0
+        self._tidy_at_s = 0.0
+
+    def stop(self) -> None:
+        """Have `run` return; what is being written is finished or rolled back."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        try:
+            pool = await self._connected()
+            if pool is not None:
+                await self._work(pool)
+        finally:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _connected(self) -> Pool | None:
+        """The pool, as soon as there is a database; nothing if the service is stopped first."""
+        if not isinstance(self._database, str):
+            return self._database
+        while not self._stop.is_set():
+            try:
+                return await connect(self._database, size=_CONNECTIONS)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("closing waits for the database: %s", error)
+                await self._pause(RETRY_AFTER_S)
+        return None
+
+    async def _work(self, pool: Pool) -> None:
+        loops = [
+            asyncio.create_task(self._keep(pool), name="lease"),
+            asyncio.create_task(self._repeat(pool, self._roll, ROLLUP_EVERY_S), name="rollup"),
+            asyncio.create_task(self._repeat(pool, self._close, CLOSE_EVERY_S), name="close"),
+        ]
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*loops, stopped):
+                task.cancel()
+            ended = await asyncio.gather(*loops, return_exceptions=True)
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                async with asyncio.timeout(LASTS.total_seconds()), pool.acquire() as connection:
+                    await self._keeper.give_back(connection)
+            if isinstance(self._database, str):
+                pool.terminate()
+        for error in ended:
+            if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
+                raise error
+
+    async def _keep(self, pool: Pool) -> None:
+        """Hold the lease, or try for it."""
+        while True:
+            try:
+                async with pool.acquire() as connection:
+                    await self._keeper.keep(connection)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("the closing lease could not be kept: %s", error)
+            await asyncio.sleep(LASTS.total_seconds() / 5)
+
+    async def _repeat(self, pool: Pool, work: Work, every_s: float) -> None:
+        """Do the work again and again while the lease is held.
+
+        It rests at least as long as it worked, so that the fetching and the database have half of the time.
+        """
+        while True:
+            began_s, more = monotonic(), False
+            lease = self._keeper.lease
+            if lease is not None:
+                try:
+                    async with pool.acquire() as connection:
+                        more = await work(connection, lease)
+                except LeaseLostError as error:
+                    log.info("%s", error)
+                    self._keeper.lost(lease)
+                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("%s is tried again: %s: %s", work.__name__, type(error).__name__, error)
+                    await asyncio.sleep(RETRY_AFTER_S)
+            worked_s = monotonic() - began_s
+            await asyncio.sleep(worked_s if more else max(every_s - worked_s, worked_s))
+
+    async def _roll(self, connection: Connection, lease: Lease) -> bool:
+        done = await self._roller.step(connection, lease)
+        self._unrefreshed.update((day.key.day_start, day.day_end) for day in done.changed)
+        return done.more
+
+    async def _close(self, connection: Connection, lease: Lease) -> bool:
+        closed = await self._closer.step(connection, lease)
+        for done in closed:
+            _log_closed(done)
+            self._unrefreshed.add((done.day.key.day_start, done.day.day_end))
+        if self._unrefreshed and (closed or monotonic() >= self._refresh_at_s):
+            await self._refresh(connection)
+        if monotonic() >= self._tidy_at_s:
+            self._tidy_at_s = monotonic() + HOUSEKEEPING_EVERY_S
+            await forget_old_batches(connection, self._clock())
+        return False
+
+    async def _refresh(self, connection: Connection) -> None:
+        """Days that close are refreshed at once, what is late for an open day within a minute."""
+        self._refresh_at_s = monotonic() + HOUSEKEEPING_EVERY_S
+        ranges, self._unrefreshed = self._unrefreshed, set()
+        try:
+            await refresh(connection, ranges, self._clock())
+        except asyncpg.PostgresError as error:  # e.g. a job of the server refreshes the same range
+            log.warning("traffic aggregates are refreshed later: %s", error)
+            self._unrefreshed |= ranges
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+def _log_closed(done: Closed) -> None:
+    if done.blocked:
+        log.warning(
+            "project %s closed %s as revision %d without the stopped partitions %s",
+            done.day.key.project_id,
+            done.day.day,
+            done.revision,
+            list(done.blocked),
+        )
+    else:
+        log.info(
+            "project %s closed %s as revision %d, %d models",
+            done.day.key.project_id,
+            done.day.day,
+            done.revision,
+            done.model_days,
+        )

@@ -1,0 +1,242 @@
+"""How are baselines stored and found: versions, frozen bins, the settings that a capture freezes?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from stream.bins import FrozenBins, Kind
+from stream.store.closing import CAPTURE_SHARD
+from stream.store.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineFeature:
+    """A row of `baseline_feature`: what a feature was like in the window, and what the days are held against."""
+
+    feature: str
+    kind: str
+    n: int
+    missing: int
+    edges: tuple[float, ...] | None
+    labels: tuple[str, ...] | None
+    other_labels: tuple[str, ...] | None
+    shares: tuple[float, ...]
+    share_errors: tuple[float, ...]
+    warning: float
+    drift: float
+    ignored: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    stddev: float | None = None
+    quantiles: tuple[float, ...] | None = None
+
+    def frozen_bins(self) -> FrozenBins:
+        """The bins, ready to count with."""
+        return FrozenBins(
+            kind=Kind(self.kind),
+            edges=np.array(self.edges or (), dtype=np.float64),
+            labels=self.labels or (),
+            others=None if self.other_labels is None else frozenset(self.other_labels),
+            q=np.array(self.shares, dtype=np.float64),
+            m=self.n + self.missing,
+            s=np.array(self.share_errors, dtype=np.float64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A row of `baseline`. A version is never changed, only made active or not."""
+
+    project_id: str
+    model_id: str
+    endpoint: str
+    version: int | None
+    active: bool
+    days: tuple[date, ...]
+    day_starts: tuple[datetime, ...]
+    window_start: datetime
+    window_end: datetime
+    events: int
+    captured_at: datetime | None = None
+    captured_by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSetting:
+    """A row of `feature_setting`; `*` stands for all, None for no opinion."""
+
+    model_id: str
+    endpoint: str
+    feature: str
+    kind: str | None = None
+    bins: int | None = None
+    warning: float | None = None
+    drift: float | None = None
+    ignored: bool | None = None
+
+
+_BASELINE = """project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end, events,
+               captured_at, captured_by, note"""
+
+_FEATURE = """feature, kind, n, missing, edges, labels, other_labels, shares, share_errors, warning, drift, ignored,
+              minimum, maximum, mean, stddev, quantiles"""
+
+
+def _baseline(row: Any) -> Baseline:
+    return Baseline(**{**row, "days": tuple(row["days"]), "day_starts": tuple(row["day_starts"])})
+
+
+def feature_of_row(row: Any) -> BaselineFeature:
+    """A `baseline_feature` row (at least its columns of `BaselineFeature`) as a value."""
+    values: dict[str, Any] = {}
+    for name in BaselineFeature.__slots__:
+        values[name] = tuple(row[name]) if isinstance(row[name], list) else row[name]
+    return BaselineFeature(**values)
+
+
+async def baseline_versions(
+    connection: Connection, project_id: str, model_id: str, endpoint: str
+) -> list[Baseline]:
+    """All versions, the newest first."""
+    rows = await connection.fetch(
+        f"""select {_BASELINE} from ml_guard.baseline
+            where project_id = $1 and model_id = $2 and endpoint = $3 order by version desc""",  # noqa: S608
+        project_id,
+        model_id,
+        endpoint,
+    )
+    return [_baseline(row) for row in rows]
+
+
+async def read_baseline(
+    connection: Connection, project_id: str, model_id: str, endpoint: str, version: int | None = None
+) -> Baseline | None:
+    """A version, or the active one; nothing if there is none."""
+    versions = await baseline_versions(connection, project_id, model_id, endpoint)
+    return next(
+        (found for found in versions if found.version == version or (version is None and found.active)), None
+    )
+
+
+async def read_baseline_features(
+    connection: Connection, project_id: str, model_id: str, endpoint: str, version: int
+) -> tuple[BaselineFeature, ...]:
+    """The features of a version, by name."""
+    rows = await connection.fetch(
+        f"""select {_FEATURE} from ml_guard.baseline_feature
+            where project_id = $1 and model_id = $2 and endpoint = $3 and version = $4
+            order by feature, kind""",  # noqa: S608
+        project_id,
+        model_id,
+        endpoint,
+        version,
+    )
+    return tuple(feature_of_row(row) for row in rows)
+
+
+async def read_settings(connection: Connection, project_id: str) -> list[FeatureSetting]:
+    """What the project has set for its features."""
+    rows = await connection.fetch(
+        """select model_id, endpoint, feature, kind, bins, warning, drift, ignored
+           from ml_guard.feature_setting where project_id = $1""",
+        project_id,
+    )
+    return [FeatureSetting(*row) for row in rows]
+
+
+async def lock_model(connection: Connection, project_id: str, model_id: str, endpoint: str) -> bool:
+    """One capture or activation of a model's endpoint at a time; false if there is no such model."""
+    found = await connection.fetchval(
+        """select true from ml_guard.model where project_id = $1 and model_id = $2 and endpoint = $3 for update""",
+        project_id,
+        model_id,
+        endpoint,
+    )
+    return found is not None
+
+
+async def insert_baseline(
+    connection: Connection, baseline: Baseline, features: Sequence[BaselineFeature]
+) -> Baseline:
+    """Store the next version and make it the active one. The model must be locked."""
+    key = (baseline.project_id, baseline.model_id, baseline.endpoint)
+    await _deactivate(connection, key)
+    row = await connection.fetchrow(
+        f"""insert into ml_guard.baseline
+                (project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end,
+                 events, captured_by, note)
+            select $1, $2, $3, coalesce(max(version), 0) + 1, true, $4, $5, $6, $7, $8, $9, $10
+            from ml_guard.baseline where project_id = $1 and model_id = $2 and endpoint = $3
+            returning {_BASELINE}""",  # noqa: S608
+        *key,
+        list(baseline.days),
+        list(baseline.day_starts),
+        baseline.window_start,
+        baseline.window_end,
+        baseline.events,
+        baseline.captured_by,
+        baseline.note,
+    )
+    stored = _baseline(row)
+    names = ", ".join(BaselineFeature.__slots__)
+    places = ", ".join(f"${number}" for number in range(5, 5 + len(BaselineFeature.__slots__)))
+    await connection.executemany(
+        f"""insert into ml_guard.baseline_feature (project_id, model_id, endpoint, version, {names})
+            values ($1, $2, $3, $4, {places})""",  # noqa: S608
+        [(*key, stored.version, *_stored_values(feature)) for feature in features],
+    )
+    return stored
+
+
+async def set_active(
+    connection: Connection, project_id: str, model_id: str, endpoint: str, version: int
+) -> Baseline | None:
+    """Make a version the one that new days are scored against; nothing if there is no such version."""
+    key = (project_id, model_id, endpoint)
+    if await read_baseline(connection, *key, version) is None:
+        return None
+    await _deactivate(connection, key)
+    row = await connection.fetchrow(
+        f"""update ml_guard.baseline set active = true
+            where project_id = $1 and model_id = $2 and endpoint = $3 and version = $4
+            returning {_BASELINE}""",  # noqa: S608
+        *key,
+        version,
+    )
+    return _baseline(row)
+
+
+async def ask_for_rollup(connection: Connection, project_id: str, model_id: str, endpoint: str) -> None:
+    """Have the model's open days scored again. A closed day keeps its verdict and its version."""
+    await connection.execute(
+        """insert into ml_guard.day_change
+               (project_id, model_id, endpoint, day_start, shard, next_offset, changed_at)
+           select $1, $2, $3, day_start, $4, nextval('ml_guard.result_change'), clock_timestamp()
+           from ml_guard.day_close where project_id = $1 and status <> 'closed' and revision = 0
+           on conflict (project_id, model_id, endpoint, day_start, shard)
+           do update set next_offset = excluded.next_offset, changed_at = excluded.changed_at""",
+        project_id,
+        model_id,
+        endpoint,
+        CAPTURE_SHARD,
+    )
+
+
+async def _deactivate(connection: Connection, key: tuple[str, str, str]) -> None:
+    await connection.execute(
+        """update ml_guard.baseline set active = false
+           where project_id = $1 and model_id = $2 and endpoint = $3 and active""",
+        *key,
+    )
+
+
+def _stored_values(feature: BaselineFeature) -> list[object]:
+    values = (getattr(feature, name) for name in BaselineFeature.__slots__)
+    return [list(value) if isinstance(value, tuple) else value for value in values]
