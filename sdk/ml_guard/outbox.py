@@ -147,7 +147,6 @@ class Outbox:
             self._settled.notify_all()
         if rest:
             self._lost("unsent_at_close", rest)
-        _alive.discard(self)
         return finished
 
     def begin_close(self, timeout_s: float) -> None:
@@ -195,19 +194,22 @@ class Outbox:
         return True
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            events, size = len(batch.events), sum(map(len, batch.events))
-            try:
-                self._deliver(batch, self)
-            except Exception:
-                self._lost("internal_error", events)
-            with self._lock:
-                self._done += events
-                self._bytes -= size
-                self._settled.notify_all()
+        while (batches := self._next_batches()) is not None:
+            for batch in batches:
+                self._settle(batch)
         self._close_transport()
 
-    def _next_batch(self) -> Batch | None:
+    def _settle(self, batch: Batch) -> None:
+        try:
+            self._deliver(batch, self)
+        except Exception:
+            self._lost("internal_error", len(batch.events))
+        with self._lock:
+            self._done += len(batch.events)
+            self._bytes -= sum(map(len, batch.events))
+            self._settled.notify_all()
+
+    def _next_batches(self) -> list[Batch] | None:
         with self._lock:
             while not self._queue:
                 if self._closing:
@@ -219,22 +221,26 @@ class Outbox:
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            return self._take_batch() if self._queue else None
+            return self._take_batches()
 
-    def _take_batch(self) -> Batch:
-        project_id, size = self._queue[0][0], 0
-        events: list[bytes] = []
-        while self._queue and len(events) < self._batch_events:
-            project, event = self._queue[0]
-            if project != project_id or size + len(event) > self._batch_bytes:
+    def _take_batches(self) -> list[Batch]:
+        """What is next in the queue, at most a batch's worth, by project."""
+        by_project: dict[str, list[bytes]] = {}
+        count = size = 0
+        while self._queue and count < self._batch_events:
+            project_id, event = self._queue[0]
+            if size + len(event) > self._batch_bytes:
                 break
             self._queue.popleft()
+            count += 1
             size += len(event)
-            events.append(event)
-        return Batch(str(uuid.uuid4()), project_id, tuple(events))
+            by_project.setdefault(project_id, []).append(event)
+        return [Batch(str(uuid.uuid4()), project_id, tuple(e)) for project_id, e in by_project.items()]
 
     def _forked(self) -> None:
+        closed = self._closing
         self._start_empty()
+        self._closing = closed
         self._after_fork()
 
 

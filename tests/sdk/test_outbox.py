@@ -48,9 +48,19 @@ def test_events_arrive_in_order_in_batches_of_one_project() -> None:
     assert outbox.flush(5)
     assert receiver.events == [b"%d" % i for i in range(8)]
     assert all(len(batch.events) <= 3 for batch in receiver.batches)
-    assert [b.project_id for b in receiver.batches if b.events[0] >= b"5"] == ["b"]
+    assert all((event < b"5") == (b.project_id == "a") for b in receiver.batches for event in b.events)
     assert len({batch.batch_id for batch in receiver.batches}) == len(receiver.batches)
     assert outbox.close(5)
+
+
+def test_projects_that_take_turns_share_no_batch_and_need_no_batch_an_event() -> None:
+    receiver = Receiver()
+    outbox = receiver.outbox(batch_events=100, linger_s=60)
+    for i in range(100):
+        outbox.put("ab"[i % 2], b"%d" % i)
+    assert outbox.close(5)
+    assert [(b.project_id, len(b.events)) for b in receiver.batches] == [("a", 50), ("b", 50)]
+    assert receiver.batches[0].events == tuple(b"%d" % i for i in range(0, 100, 2))
 
 
 def test_a_batch_is_bounded_in_bytes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - see `HttpTransport`
 import zlib
 from collections.abc import Sequence
 
@@ -51,13 +52,17 @@ def tls(base_url: str, verify: bool | str) -> bool | str:
 
 
 class HttpTransport(Transport):
-    """POST /api/v1/events: the batch as a JSON array, its id as `Idempotency-Key`; durable once answered 200."""
+    """POST /api/v1/events: the batch as a JSON array, its id as `Idempotency-Key`; durable once answered 200.
+
+    All that httpx imports late is imported when the transport is made: a fork while the outbox's thread imports
+    would leave the child with half a module.
+    """
 
     def __init__(self, base_url: str, api_key: str | None, verify: bool | str = True) -> None:
         self._base_url = checked_base_url(base_url)
         self._api_key = api_key
         self._verify = verify
-        self._client: httpx.Client | None = None
+        self._client: httpx.Client | None = self._new_client()
 
     def send(self, batch: Batch, timeout_s: float) -> Receipt:
         body = b"[" + b",".join(batch.events) + b"]"
@@ -86,11 +91,14 @@ class HttpTransport(Transport):
 
     def _connected(self) -> httpx.Client:
         if self._client is None:
-            headers = {"X-API-Key": self._api_key} if self._api_key else {}
-            self._client = httpx.Client(
-                base_url=self._base_url, headers=headers, verify=tls(self._base_url, self._verify)
-            )
+            self._client = self._new_client()
         return self._client
+
+    def _new_client(self) -> httpx.Client:
+        headers = {"X-API-Key": self._api_key} if self._api_key else {}
+        return httpx.Client(
+            base_url=self._base_url, headers=headers, verify=tls(self._base_url, self._verify)
+        )
 
 
 def _receipt(response: httpx.Response, events: int) -> Receipt:
