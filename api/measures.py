@@ -18,13 +18,13 @@ class Measures:
         self._requests = Counter(
             "ml_guard_api_requests",
             "Requests answered.",
-            ("method", "route", "status"),
+            ("operation", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
             "ml_guard_api_request_seconds",
             "Time to answer, the live stream left out.",
-            ("route",),
+            ("operation",),
             buckets=SECONDS,
             registry=self.registry,
         )
@@ -61,11 +61,11 @@ class Measures:
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 
-    def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
-        """Count a request; `route` is the template, never the path."""
-        self._requests.labels(method, route, str(status)).inc()
+    def answered(self, operation: str, status: int, seconds: float | None) -> None:
+        """Count a request; `operation` is the route's name, never the path."""
+        self._requests.labels(operation, str(status)).inc()
         if seconds is not None:
-            self._seconds.labels(route).observe(seconds)
+            self._seconds.labels(operation).observe(seconds)
 
     def judged(self, outcomes: Iterable[str]) -> None:
         """Count events: `accepted`, or the reason of each that was not."""

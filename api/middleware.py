@@ -57,6 +57,6 @@ class Outermost:
                 raise
             await answer(internal(scope["path"], error), scope["path"])(scope, receive, sending)
         finally:
-            route = getattr(scope.get("route"), "path_format", None) or "unmatched"
-            timed = None if route.endswith("/live") else time.perf_counter() - began
-            self._measures.answered(scope["method"], route, status, timed)
+            operation = getattr(scope.get("route"), "name", None) or "unmatched"
+            timed = None if operation == "live" else time.perf_counter() - began
+            self._measures.answered(operation, status, timed)

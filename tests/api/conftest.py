@@ -38,7 +38,7 @@ def served(settings: Settings) -> Iterator[str]:
             http="httptools",
             log_config=None,
             timeout_graceful_shutdown=2,
-        )  # fmt: skip
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
