@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -197,8 +198,9 @@ def count(values: Floats | Mapping[str, int], bins: FrozenBins) -> Ints:
     if isinstance(values, np.ndarray) is not (bins.kind is Kind.NUMERIC):
         raise TypeError(f"{type(values).__name__} cannot be counted into {bins.kind} bins")
     if isinstance(values, np.ndarray):
-        if not math.isfinite(np.add.reduce(values)):
-            values = values[np.isfinite(values)]
+        finite = np.isfinite(values)
+        if not finite.all():
+            values = values[finite]
         return np.bincount(np.searchsorted(bins.edges, values), minlength=bins.size - 1)
     counts = [0] * (bins.size - 1)
     find, strange = bins._bin_of.get, len(bins.labels) + (bins.others is not None)
@@ -346,11 +348,13 @@ def _selection_deviation(y: Floats, m: int, tail: list[LabelCount]) -> Floats:
 
 
 def _interval_names(edges: Floats) -> list[str]:
-    """Readable intervals: an atom as its value, and the hair's breadth beside it not at all."""
+    """Readable intervals; an atom is called by its value, and the edge a hair below it by the atom's too."""
     if edges.size == 0:
         return ["any"]
-    names = [f"<= {edges[0]:g}"]
-    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        names.append(f"= {high:g}" if np.nextafter(low, np.inf) == high else f"({low:g}, {high:g}]")
-    names.append(f"> {edges[-1]:g}")
-    return names
+    values = edges.tolist()
+    before_atom = [math.nextafter(low, math.inf) == high for low, high in pairwise(values)] + [False]
+    ends = [f"< {values[i + 1]:g}" if atom else f"<= {values[i]:g}" for i, atom in enumerate(before_atom)]
+    names = [ends[0]]
+    for i, low in enumerate(values[:-1]):
+        names.append(f"= {values[i + 1]:g}" if before_atom[i] else f"> {low:g}, {ends[i + 1]}")
+    return [*names, f"> {values[-1]:g}"]

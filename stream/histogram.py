@@ -97,8 +97,9 @@ class LatencyHistogram:
     @classmethod
     def of(cls, latency_ms: Floats) -> LatencyHistogram:
         """The histogram of an array of latencies; those that are not finite are left out."""
-        if not math.isfinite(np.add.reduce(latency_ms)):
-            latency_ms = latency_ms[np.isfinite(latency_ms)]
+        finite = np.isfinite(latency_ms)
+        if not finite.all():
+            latency_ms = latency_ms[finite]
         if latency_ms.size == 0:
             return cls()
         buckets = bucket_of(latency_ms)

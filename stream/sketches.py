@@ -150,19 +150,20 @@ class NumericSketch:
         ----------
         values : ndarray of float64, shape (n,)
         """
-        total = float(np.add.reduce(values))
-        if not math.isfinite(total):
-            finite = values[np.isfinite(values)]
-            self.non_finite += values.size - finite.size
-            values = finite
-            total = float(np.add.reduce(values))
+        finite = np.isfinite(values)
+        if not finite.all():
+            self.non_finite += values.size - int(np.count_nonzero(finite))
+            values = values[finite]
         n = values.size
         if n == 0:
             return
-        mean = total / n if math.isfinite(total) else float(np.add.reduce(values / n))
-        deviations = values - mean
-        correction = float(np.add.reduce(deviations)) / n
-        m2 = float(np.dot(deviations, deviations)) - n * correction * correction
+        with np.errstate(over="ignore", invalid="ignore"):  # the largest doubles have no finite sum
+            mean = float(np.add.reduce(values)) / n
+            if not math.isfinite(mean):
+                mean = float(np.add.reduce(values / n))
+            deviations = values - mean
+            correction = float(np.add.reduce(deviations)) / n
+            m2 = float(np.dot(deviations, deviations)) - n * correction * correction
         self._add_moments(n, mean, correction, max(m2, 0.0))
         self._kll.update(values)
 
