@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from embedded import status
@@ -20,6 +21,9 @@ from stream.settings import Settings
 from stream.store import accounts
 
 ANSWER_TIMEOUT_S = 10.0
+
+Ends = dict[str, dict[int, int]]
+"""Where each partition of each topic ends."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +84,28 @@ async def _guarded(what: str, ask: Callable[[], Awaitable[Any]], remedy: str) ->
         return Finding(what, False, f"{type(failure).__name__}: {failure}", remedy)
 
 
-async def _end_offsets(settings: Settings) -> dict[str, dict[int, int]]:
+async def _end_offsets(settings: Settings) -> Ends:
     """The end of each partition of both topics; a topic that is not there has none."""
+    topics = [settings.topic, settings.dead_topic]
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, isolation_level="read_committed")
     try:
+        await admin.start()
         await consumer.start()
-        present = await consumer.topics()
-        ends: dict[str, dict[int, int]] = {}
-        for topic in (settings.topic, settings.dead_topic):
-            numbers = (consumer.partitions_for_topic(topic) or set()) if topic in present else set()
-            offsets = (
-                await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
-                if numbers
-                else {}
-            )
-            ends[topic] = {partition.partition: offset for partition, offset in offsets.items()}
-        return ends
+        partitions = [
+            TopicPartition(topic["topic"], each["partition"])
+            for topic in await admin.describe_topics(topics)
+            for each in topic["partitions"]
+        ]
+        consumer.assign(partitions)
+        offsets = await consumer.end_offsets(partitions) if partitions else {}
     finally:
         await consumer.stop()
+        await admin.close()
+    return {
+        topic: {place.partition: end for place, end in offsets.items() if place.topic == topic}
+        for topic in topics
+    }
 
 
 async def _connect(settings: Settings) -> asyncpg.Connection[Any]:
@@ -108,7 +116,7 @@ def _broker(settings: Settings, ends: Any) -> Finding:
     return ends if isinstance(ends, Finding) else Finding("broker", True, f"answers at {settings.kafka}")
 
 
-def _topics(settings: Settings, ends: dict[str, dict[int, int]]) -> list[Finding]:
+def _topics(settings: Settings, ends: Ends) -> list[Finding]:
     found = []
     for topic, partitions in ends.items():
         seen = (
@@ -122,7 +130,7 @@ def _topics(settings: Settings, ends: dict[str, dict[int, int]]) -> list[Finding
     return found
 
 
-async def _database(connection: Any, settings: Settings, ends: dict[str, dict[int, int]]) -> list[Finding]:
+async def _database(connection: Any, settings: Settings, ends: Ends) -> list[Finding]:
     try:
         await check_server(connection)
         behind = await pending(connection)

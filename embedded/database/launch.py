@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.downloads import DATABASE_DIR, database_modules
@@ -18,12 +19,14 @@ def url(port: int, password: str = DEMO_PASSWORD) -> str:
     return f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}"
 
 
-def start(data_dir: Path, port: int, log: Path, password: str = DEMO_PASSWORD) -> Part:
-    """A database that accepts clients on `port` when this returns."""
+def start(
+    data_dir: Path, port: int, log: Path, password: str = DEMO_PASSWORD, options: Sequence[str] = ()
+) -> Part:
+    """A database that accepts clients on `port` when this returns; `options` are server.mjs's own."""
     database_modules()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     command = ["node", str(DATABASE_DIR / "server.mjs"), "--data", str(data_dir), "--port", str(port)]
-    command += ["--user", USER, "--database", DATABASE]
+    command += ["--user", USER, "--database", DATABASE, *options]
     part = Part("the database", command, log, env={"ML_GUARD_DATABASE_PASSWORD": password})
     try:
         part.wait_until(lambda: accepts(port), START_TIMEOUT_S)

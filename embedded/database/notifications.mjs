@@ -12,7 +12,7 @@ export class Notifications {
     this.#engine = engine;
   }
 
-  /** Notes what a session's statements asked for; returns true if the backend may have stopped listening. */
+  /** Notes what a session's statements asked for. */
   note(session, listens) {
     for (const [verb, channel] of listens) {
       if (verb === 'listen') session.channels.add(channel);

@@ -1,6 +1,8 @@
 // Whose turn is it? Lends the one backend to one client at a time, from its first message to the end of its transaction.
 
+import { type } from './framing.mjs';
 import * as messages from './messages.mjs';
+import { effectsOf } from './statements.mjs';
 import { BackendSettings, startupSettings } from './settings.mjs';
 import { Notifications } from './notifications.mjs';
 import { UnitRun } from './unit.mjs';
@@ -13,6 +15,13 @@ const REPORTED = [
 ];
 
 const OWN_SETTINGS = startupSettings(new Map());
+const POOL_RESET_ANSWER = Buffer.concat([
+  ...['SELECT 1', 'CLOSE CURSOR ALL', 'UNLISTEN', 'RESET'].map(messages.commandComplete),
+  messages.readyForQuery('I'),
+]);
+
+const isPoolReset = (unit) =>
+  unit.messages.length === 1 && unit.messages[0][0] === type('Q') && effectsOf(messages.sqlOf(unit.messages[0])).poolReset;
 
 export class Scheduler {
   #engine;
@@ -25,7 +34,7 @@ export class Scheduler {
   #choreWasLast = false;
   #holder = null;
   #idleSince = 0;
-  #doing = { resets: false, changes: false, listens: [] };
+  #doing = { changes: false, listens: [] };
   #turnIsDue = false;
   #watch = null;
   #onAbort;
@@ -108,7 +117,13 @@ export class Scheduler {
   #serve(session) {
     const unit = session.takeUnit();
     if (!unit) return;
-    if (session !== this.#holder && !this.#lend(session)) return;
+    if (session !== this.#holder) {
+      if (isPoolReset(unit)) {
+        this.#resetSession(session);
+        return;
+      }
+      if (!this.#lend(session)) return;
+    }
     if (unit.login) {
       session.welcome(this.#report(session));
       this.#release(session);
@@ -118,9 +133,17 @@ export class Scheduler {
     session.send(work.run(unit));
     session.announceCopy();
     this.#note(session, work.effects);
-    work.notifications.forEach((each) => this.#notifications.deliver(each));
     this.#idleSince = performance.now();
     if (work.ready && session.status === 'I') this.#release(session);
+    work.notifications.forEach((each) => this.#notifications.deliver(each));
+  }
+
+  /** What asyncpg's pool asks for after each use needs no backend: other clients never see this one's settings. */
+  #resetSession(session) {
+    session.settings = session.defaults;
+    this.#notifications.forget(session);
+    session.send(POOL_RESET_ANSWER);
+    if (session.hasWork) this.submit(session);
   }
 
   /** Gives the backend to the session; false if one of its settings is refused. */
@@ -134,31 +157,24 @@ export class Scheduler {
       return false;
     }
     this.#holder = session;
-    this.#doing = { resets: false, changes: false, listens: [] };
+    this.#doing = { changes: false, listens: [] };
     return true;
   }
 
   #note(session, effects) {
     for (const each of effects) {
-      this.#doing.resets ||= each.resets;
-      this.#doing.changes ||= each.changes || (each.resets && session.status !== 'I');
+      this.#doing.changes ||= each.changes;
       this.#doing.listens.push(...each.listens);
     }
-    // Within a transaction the settings of a session must hold from the next statement on.
-    if (effects.some((each) => each.resets) && session.status === 'T') {
-      this.#settings.forget();
-      this.#settings.apply(session.defaults);
+    // Within a transaction a session's own settings must hold again from the next statement on.
+    if (session.status === 'T' && effects.some((each) => each.resets)) {
+      this.#settings.apply(this.#settings.read(session.defaults));
     }
   }
 
   #release(session) {
     this.#holder = null;
-    if (this.#doing.changes) {
-      session.settings = this.#settings.read(session.defaults);
-    } else if (this.#doing.resets) {
-      this.#settings.forget();
-      session.settings = session.defaults;
-    }
+    if (this.#doing.changes) session.settings = this.#settings.read(session.defaults);
     if (this.#doing.listens.length) {
       this.#notifications.note(session, this.#doing.listens);
       if (this.#doing.listens.some(([verb]) => verb === 'unlisten')) this.#notifications.restore();
@@ -172,7 +188,7 @@ export class Scheduler {
     this.#engine.run(messages.sync);
     this.#engine.select('rollback');
     this.#holder = null;
-    if (this.#doing.changes || this.#doing.resets) this.#settings.resetAll();
+    if (this.#doing.changes) this.#settings.resetAll();
     this.#notifications.forget(session);
   }
 

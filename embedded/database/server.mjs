@@ -1,7 +1,7 @@
 // TimescaleDB for many PostgreSQL clients on one machine:
 //   node server.mjs --data DIR [--port N] [--user NAME] [--database NAME]
 //     [--idle-limit-ms N] [--upkeep-interval-ms N] [--first-job-delay-ms N]
-// The password comes from ML_GUARD_DATABASE_PASSWORD. When clients may connect, one line of JSON says where.
+// The password comes from ML_GUARD_DATABASE_PASSWORD. A line of the log says when clients may connect.
 
 import { createServer } from 'node:net';
 import { timingSafeEqual, createHash } from 'node:crypto';
@@ -94,4 +94,4 @@ function shutDown() {
 process.on('SIGTERM', shutDown);
 process.on('SIGINT', shutDown);
 server.on('error', (failure) => fail(1, `cannot listen on ${HOST}:${options.port}: ${failure.message}`));
-server.listen(Number(options.port), HOST, () => console.log(JSON.stringify({ host: HOST, port: server.address().port })));
+server.listen(Number(options.port), HOST, () => console.log(`${new Date().toISOString()} clients may connect to ${HOST}:${server.address().port}`));

@@ -27,6 +27,8 @@ export class Session {
   settings = null;
   defaults = null;
   waitingSince = 0;
+  /** A prepared statement has failed before a Flush: what follows up to the next Sync is void. */
+  skipsToSync = false;
   closed = false;
 
   #socket;

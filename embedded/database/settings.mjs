@@ -8,8 +8,14 @@ const POSTGRES_DEFAULTS = {
   exit_on_error: 'off',
   log_min_messages: 'fatal', // at its own debug1 every statement is formatted for a log that nobody reads
   search_path: '"$user", public',
-  TimeZone: 'UTC',
+  timezone: 'UTC',
 };
+
+// Settings by lower-case name, since clients write them in any case. A role is not among the server's settings.
+const OF_SESSION = `
+  select lower(name), setting from pg_catalog.pg_settings where source = 'session'
+  union all select 'session_authorization', session_user::text where session_user <> 'postgres'
+  union all select 'role', current_setting('role') where current_setting('role') <> 'none'`;
 
 const quote = (text) => `'${text.replaceAll("'", "''")}'`;
 
@@ -18,13 +24,13 @@ export function startupSettings(parameters) {
   const settings = new Map(Object.entries(POSTGRES_DEFAULTS));
   for (const [name, value] of parameters) {
     if (['user', 'database', 'replication', 'options'].includes(name) || name.startsWith('_pq_.')) continue;
-    settings.set(name, name === 'client_encoding' ? value.replaceAll("'", '') : value);
+    settings.set(name.toLowerCase(), name === 'client_encoding' ? value.replaceAll("'", '') : value);
   }
   const words = (parameters.get('options') ?? '').match(/(?:\\.|[^\s\\])+/g) ?? [];
   const assignments = words.join(' ').replace(/(^|\s)-c\s+/g, '$1--').split(/\s+/);
   for (const assignment of assignments) {
     const found = /^(?:--|-c)([^=]+)=(.*)$/.exec(assignment);
-    if (found) settings.set(found[1].replaceAll('-', '_'), found[2].replace(/\\(.)/g, '$1'));
+    if (found) settings.set(found[1].replaceAll('-', '_').toLowerCase(), found[2].replace(/\\(.)/g, '$1'));
   }
   return settings;
 }
@@ -52,21 +58,15 @@ export class BackendSettings {
     this.#current = wanted;
   }
 
-  /** After a RESET ALL, whoever ran it. */
-  forget() {
+  /** To what the backend was started with. */
+  resetAll() {
+    this.#engine.select('reset session authorization; reset all');
     this.#current = new Map();
   }
 
-  resetAll() {
-    this.#engine.select('reset all');
-    this.forget();
-  }
-
-  /** What the session that has just run has set by now, with its defaults for what it has reset. */
+  /** What a session's statements have made of its settings: `defaults` are what it would reset to. */
   read(defaults) {
-    const rows = this.#engine.select("select name, setting from pg_catalog.pg_settings where source = 'session'");
-    this.#current = new Map(rows);
-    const settings = new Map([...defaults, ...rows]);
-    return settings;
+    this.#current = new Map(this.#engine.select(OF_SESSION));
+    return new Map([...defaults, ...this.#current]);
   }
 }

@@ -4,9 +4,9 @@ const LEADING_NOISE = /^(?:\s+|--[^\n]*\n?|\/\*[\s\S]*?\*\/)+/;
 const COPY_IN = /^copy\b[^;]*\bfrom\s+stdin\b/i;
 const LISTEN = /^listen\s+("(?:[^"]|"")+"|[\w$]+)/i;
 const UNLISTEN = /^unlisten\s+(\*|"(?:[^"]|"")+"|[\w$]+)/i;
-const RESETS = /^(?:reset|discard\s+all)\b/i;
-// `do` and `call` may hide a SET; what a transaction set is undone by a rollback.
-const CHANGES = /^(?:set|do|call|rollback|abort)\b|\bset_config\s*\(/i;
+const RESETS = /^(?:reset|discard)\b/i;
+// `do` and `call` may hide a SET. What is set for a transaction only ends with it.
+const CHANGES = /^(?:set(?!\s+(?:local|transaction|constraints)\b)|do|call)\b|\bset_config\s*\(/i;
 const DEALLOCATE = /^deallocate\s+(?:prepare\s+)?("(?:[^"]|"")+"|[\w$]+)$/i;
 
 // What asyncpg's pool sends whenever a connection goes back. All of it is the server's own business.
@@ -20,12 +20,13 @@ const split = (sql) => sql.split(';').map((part) => part.replace(LEADING_NOISE, 
 
 /**
  * @typedef {object} Effects
- * @property {boolean} resets    puts settings back to the backend's own
- * @property {boolean} changes   may have changed settings
- * @property {boolean} copyIn    is one COPY ... FROM STDIN
- * @property {boolean} copyInside holds such a COPY among other statements
- * @property {boolean} poolReset is what a pool sends between two users of a connection
- * @property {boolean} discards  is DISCARD ALL
+ * @property {boolean} changes     may have changed settings
+ * @property {boolean} resets      may have put settings back to the backend's own
+ * @property {boolean} copyIn      is one COPY ... FROM STDIN
+ * @property {boolean} copyBinary  in the binary format
+ * @property {boolean} copyInside  holds such a COPY among other statements
+ * @property {boolean} poolReset   is what a pool sends between two users of a connection
+ * @property {boolean} discards    is DISCARD ALL
  * @property {string|null} deallocates  the prepared statement that it drops, or `all`
  * @property {Array<[string, string]>} listens  ['listen' | 'unlisten', channel or *]
  */
@@ -36,9 +37,10 @@ export function effectsOf(sql) {
   const only = statements.length === 1 ? statements[0] : null;
   const copies = statements.some((each) => COPY_IN.test(each));
   const deallocated = only && DEALLOCATE.exec(only);
+  const resets = statements.some((each) => RESETS.test(each));
   return {
-    resets: statements.some((each) => RESETS.test(each)),
-    changes: statements.some((each) => CHANGES.test(each)),
+    resets,
+    changes: resets || statements.some((each) => CHANGES.test(each)),
     copyIn: copies && only !== null,
     copyInside: copies && only === null,
     copyBinary: copies && /\bbinary\b/i.test(sql),

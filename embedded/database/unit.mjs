@@ -4,13 +4,16 @@ import { messagesOf, type } from './framing.mjs';
 import * as messages from './messages.mjs';
 import { effectsOf } from './statements.mjs';
 
-const [QUERY, PARSE, BIND, DESCRIBE, CLOSE] = ['Q', 'P', 'B', 'D', 'C'].map(type);
-const [READY, NOTIFICATION, COPY_IN] = ['Z', 'A', 'G'].map(type);
+const [QUERY, PARSE, BIND, DESCRIBE, CLOSE, FLUSH, SYNC] = ['Q', 'P', 'B', 'D', 'C', 'H', 'S'].map(type);
+const [READY, ERROR, NOTIFICATION, COPY_IN] = ['Z', 'E', 'A', 'G'].map(type);
 
 const COPY_REFUSED = messages.error('0A000', 'the embedded database takes COPY ... FROM STDIN only as a simple query of its own', {
   hint: 'send it alone, without parameters',
 });
-const POOL_RESET_TAGS = ['SELECT 1', 'CLOSE CURSOR ALL', 'UNLISTEN', 'RESET'];
+
+/** Asks only about statements, and waits for the answer without ending its implicit transaction, as asyncpg does. */
+const onlyPrepares = (unit) =>
+  unit.messages.at(-1)?.[0] === FLUSH && unit.messages.every((each) => [PARSE, DESCRIBE, CLOSE, FLUSH].includes(each[0]));
 
 /** Runs `unit` for `session`. Returns the client's answer, notifications apart, and what the unit did. */
 export class UnitRun {
@@ -27,16 +30,40 @@ export class UnitRun {
 
   /** @returns {Buffer} what the client gets */
   run(unit) {
+    const idle = this.#session.status === 'I';
     if (unit.copy) this.#ask(unit.messages[0]);
-    else for (const message of unit.messages) this.#handle(message);
+    else for (const message of this.#unskipped(unit.messages)) this.#handle(message);
+    const answer = this.#read(unit);
+    if (idle && onlyPrepares(unit)) this.#endPreparing(answer);
+    return Buffer.concat(answer);
+  }
+
+  #unskipped(all) {
+    if (!this.#session.skipsToSync) return all;
+    const sync = all.findIndex((message) => message[0] === SYNC);
+    if (sync >= 0) this.#session.skipsToSync = false;
+    return sync >= 0 ? all.slice(sync) : [];
+  }
+
+  #read(unit) {
     const answer = [];
     for (const message of messagesOf(Buffer.concat(this.#answer))) {
-      if (message[0] === NOTIFICATION) this.notifications.push(message);
-      else if (!(unit.copy?.announced && message[0] === COPY_IN)) answer.push(message);
+      if (message[0] === NOTIFICATION) {
+        this.notifications.push(message);
+        continue;
+      }
       if (message[0] === READY) this.#session.status = String.fromCharCode(message[5]);
       this.ready = message[0] === READY;
+      if (!(unit.copy?.announced && message[0] === COPY_IN)) answer.push(message);
     }
-    return Buffer.concat(answer);
+    return answer;
+  }
+
+  /** The client may do something else for long before it goes on, so the backend's implicit transaction ends here. */
+  #endPreparing(answer) {
+    this.#engine.run(messages.sync);
+    this.#session.skipsToSync = answer.some((message) => message[0] === ERROR);
+    this.ready = true;
   }
 
   #ask(message) {
@@ -54,8 +81,7 @@ export class UnitRun {
   #query(message) {
     const effects = effectsOf(messages.sqlOf(message));
     this.effects.push(effects);
-    if (effects.poolReset && this.#session.status === 'I') this.#complete(...POOL_RESET_TAGS);
-    else if (effects.discards && this.#session.status === 'I') this.#discard(effects);
+    if (effects.discards && this.#session.status === 'I') this.#discard(effects);
     else if (effects.deallocates !== null) this.#deallocate(effects.deallocates);
     else if (effects.copyInside) this.#refuse(messages.readyForQuery(this.#session.status));
     else this.#ask(message);
@@ -94,7 +120,7 @@ export class UnitRun {
   }
 
   #discard(effects) {
-    this.#engine.select('reset all');
+    this.#engine.select('reset session authorization; reset all');
     this.#forgetStatements();
     effects.listens.push(['unlisten', '*']);
     this.#complete('DISCARD ALL');
