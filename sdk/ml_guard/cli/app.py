@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -24,12 +26,11 @@ from ml_guard.cli import (
 from ml_guard.cli.failures import USAGE, guarded
 from ml_guard.cli.output import stdout
 
-HELP = """
-Monitoring for ML inference: latency, predictions, features and drift per local day.
-
-Data goes to stdout, progress and errors to stderr. Exit codes: 0 fine, 1 a negative verdict, 2 the command or
-what it needs, 3 the server cannot be reached, 4 the server refused.
-"""
+HELP = (
+    "Monitoring for ML inference: latency, predictions, features and drift per local day.\n\n"
+    "Data goes to stdout, progress and errors to stderr. Exit codes: 0 fine, 1 a negative verdict, 2 the command or "
+    "what it needs, 3 the server cannot be reached, 4 the server refused."
+)
 
 _NOT_UNDERSTOOD: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Click's root of usage errors: some versions of Typer carry a Click of their own, so it is found by its heir."""
@@ -53,7 +54,18 @@ def build() -> typer.Typer:
             raise
     for module in (migrate, demo, replay, validate, projects, keys, baselines, results, ledger, dead_letters):
         module.register(app)
+    _join_lines(app)
     return app
+
+
+def _join_lines(app: typer.Typer) -> None:
+    """Help texts are docstrings, broken where the source is; a paragraph is to be broken where the terminal is."""
+    for command in app.registered_commands:
+        text = inspect.cleandoc(command.help or inspect.getdoc(command.callback) or "")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _join_lines(group.typer_instance)
 
 
 def _version(wanted: bool) -> None:
@@ -77,6 +89,7 @@ def _root(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit code."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it has to say comes as an error too
     command = typer.main.get_command(build())
 
     def call() -> int:

@@ -47,8 +47,7 @@ def migrate(
 
 async def _migrate(migration: Any, settings: Any) -> list[Any]:
     applied: list[Any] = await migration.migrate(settings.database_url)
-    if hasattr(migration, "apply_policies"):
-        await migration.apply_policies(settings.database_url, settings.retention_days)
+    await migration.apply_policies(settings.database_url, retention_days=settings.retention_days)
     return applied
 
 

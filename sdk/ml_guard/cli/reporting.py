@@ -26,7 +26,7 @@ class Reporter:
     def sending(self, label: str, events: int) -> Iterator[Callable[[int], None]]:
         """For a number of events that is known."""
         begin = time.monotonic()
-        with bar(label, events) as progress:
+        with bar(label.replace("Sent", "Sending", 1), events) as progress:
             yield progress
         self.done(f"{label}: {events:,} events", time.monotonic() - begin)
 
@@ -34,6 +34,6 @@ class Reporter:
     def waiting(self, label: str) -> Iterator[Callable[[str], None]]:
         """For a condition."""
         begin = time.monotonic()
-        with spinner(label) as update:
+        with spinner(f"Waiting: {label[0].lower()}{label[1:]}") as update:
             yield update
         self.done(label, time.monotonic() - begin)

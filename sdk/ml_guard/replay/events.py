@@ -62,13 +62,14 @@ def day_events(topic: Topic, project: Project, endpoint: Endpoint, day: date) ->
     n = len(at)
     features = _features(topic, project, endpoint, day)
     columns: list[tuple[str, list[object]]] = []
-    for name, sampler in (
-        ("@y_pred", features.pop("@y_pred").sampler),
-        ("@y_proba", endpoint.y_proba),
-        ("@latency_ms", features.pop("@latency_ms").sampler if endpoint.latency else None),
-    ):
+    sampled = (
+        ("y_pred", features.pop("@y_pred").sampler),
+        ("y_proba", endpoint.y_proba),
+        ("latency_ms", features.pop("@latency_ms").sampler if endpoint.latency else None),
+    )
+    for name, sampler in sampled:
         if sampler is not None:
-            columns.append((name[1:], list(sampler.sample(stream(topic, *names, name), n))))
+            columns.append((name, list(sampler.sample(stream(topic, *names, "@" + name), n))))
     present = {name: _column(topic, names, feature, n) for name, feature in features.items()}
     form = stream(topic, *names, "#form").random(n)
     late = stream(topic, *names, "#late").random(n) < LATE_SHARE
@@ -96,7 +97,8 @@ def _features(topic: Topic, project: Project, endpoint: Endpoint, day: date) -> 
     """The columns as they fall on this day: the plants applied."""
     found = {feature.name: feature for feature in endpoint.features}
     found["@y_pred"] = Feature("@y_pred", endpoint.y_pred)
-    found["@latency_ms"] = Feature("@latency_ms", endpoint.latency or endpoint.y_pred)
+    if endpoint.latency is not None:
+        found["@latency_ms"] = Feature("@latency_ms", endpoint.latency)
     for plant in topic.plants(project, endpoint, day):
         if plant.sampler is None:
             del found[plant.feature]

@@ -109,7 +109,7 @@ class Session:
         records = make_records(self.topic, phase, skip)
         sent = self._tamper(phase, list(records)) if self._tamper else records
         events = sum(record.events for record in sent)
-        with self._reporter.sending(label or f"Sending the {phase} days", events) as progress:
+        with self._reporter.sending(label or f"Sent the {phase} events", events) as progress:
             answer = asyncio.run(self._produce(sent, progress))
         places = {id(record): place for record, place in zip(sent, answer.positions, strict=True)}
         self.truth.add(records, [places.get(id(record), (-1, -1)) for record in records])
@@ -122,13 +122,13 @@ class Session:
 
     def wait_folded(self) -> None:
         """Wait until the workers have passed everything that was sent."""
-        with self._reporter.waiting("Waiting until everything is folded") as update:
+        with self._reporter.waiting("The workers have folded them") as update:
             waiting.wait_for("the workers to fold", waiting.folded(self.client, self.ends), update=update)
 
     def wait_settled(self, *, restated: bool = False) -> None:
         """Wait until the past days are closed and every day shows what was sent."""
         look = waiting.settled(self.client, self.topic, self.truth, restated=restated, quiet_s=self._quiet_s)
-        with self._reporter.waiting("Waiting until the past days are closed") as update:
+        with self._reporter.waiting("The past days are closed") as update:
             waiting.wait_for("the past days to close", look, update=update)
 
     def capture(self) -> dict[ModelKey, BaselineDetail]:
@@ -149,7 +149,7 @@ class Session:
                     days=self.topic.baseline_days(project),
                     note="synthetic topic",
                 )
-        with self._reporter.waiting("Waiting until the workers count against the baselines") as update:
+        with self._reporter.waiting("The workers count against the baselines") as update:
             waiting.wait_for(
                 "the workers to load the baselines", waiting.counting(self.client), update=update
             )

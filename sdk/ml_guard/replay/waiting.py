@@ -16,6 +16,8 @@ POLL_S = 0.2
 TIMEOUT_S = 180.0
 QUIET_S = 10.0
 """When nothing has changed for so long, what is wrong will stay wrong: longer than a restatement waits for quiet."""
+PATIENCE = 4
+"""So many times longer for a day that is not closed: its barrier may wait for a busy log."""
 
 Update = Callable[[str], None]
 
@@ -108,14 +110,14 @@ def settled(
                 rows[DayKey(project_id, row.model_id, row.endpoint, row.day)] = row
         if rows != before:
             before, since = rows, time.monotonic()
-        open_days = [key for key, row in rows.items() if row.day_end <= topic.now and row.status != "final"]
+        open_days = [key for key in truth.days if key not in rows or not _as_it_should(rows[key], topic)]
         short = [
             key for key, day in truth.days.items() if key not in rows or rows[key].requests != day.events
         ]
         old = [key for key, row in rows.items() if (key.project_id, key.day) in late and row.revision < 2]
         if not (open_days or short or old):
             return None
-        if time.monotonic() - since > quiet_s and not open_days:
+        if time.monotonic() - since > quiet_s * (PATIENCE if open_days else 1):
             return None
         told = (
             (len(short), "model-days not complete"),
@@ -125,3 +127,8 @@ def settled(
         return ", ".join(f"{number} {what}" for number, what in told if number)
 
     return look
+
+
+def _as_it_should(row: MetricDay, topic: Topic) -> bool:
+    """Whether a day that is over is closed."""
+    return row.status == "final" or row.day_end > topic.now
