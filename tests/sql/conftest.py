@@ -13,23 +13,7 @@ import numpy as np
 import pytest
 
 from stream.histogram import LatencyHistogram
-
-ADD_TRAFFIC = """
-    insert into ml_guard.traffic_minute as t (
-        project_id, model_id, endpoint, minute, shard, requests, latency_n, latency_sum_ms, latency_low, latency_counts)
-    select d.project_id, d.model_id, d.endpoint, d.minute, d.shard, d.requests, d.latency_n, d.latency_sum_ms,
-           case when d.latency_n > 0 then d.latency_low end,
-           case when d.latency_n > 0 then d.latency_counts::integer[] end
-    from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::integer[], $6::bigint[], $7::bigint[],
-                $8::double precision[], $9::smallint[], $10::text[])
-         as d(project_id, model_id, endpoint, minute, shard, requests, latency_n, latency_sum_ms, latency_low, latency_counts)
-    on conflict (project_id, model_id, endpoint, minute, shard) do update set
-        requests = t.requests + excluded.requests,
-        latency_n = t.latency_n + excluded.latency_n,
-        latency_sum_ms = t.latency_sum_ms + excluded.latency_sum_ms,
-        latency_low = least(t.latency_low, excluded.latency_low),
-        latency_counts = ml_guard.histogram_add(
-            t.latency_low, t.latency_counts, excluded.latency_low, excluded.latency_counts)"""
+from stream.store import state
 
 
 @dataclass(frozen=True)
@@ -46,26 +30,27 @@ class Delta:
 
 
 async def add_traffic(connection: asyncpg.Connection, deltas: Sequence[Delta]) -> None:
-    rows = []
-    for delta in deltas:
-        values = np.asarray(delta.latencies_ms, dtype=np.float64)
-        low, counts = LatencyHistogram.of(values).encode()
-        rows.append(
-            (
-                delta.project_id,
-                delta.model_id,
-                delta.endpoint,
-                delta.minute,
-                delta.shard,
-                len(values) + delta.without_latency,
-                len(values),
-                float(values.sum()),
-                low,
-                "{" + ",".join(map(str, counts)) + "}",
-            )
-        )
-    for begin in range(0, len(rows), 1000):
-        await connection.execute(ADD_TRAFFIC, *map(list, zip(*rows[begin : begin + 1000], strict=True)))
+    """Add them as the worker does, many in one statement."""
+    for shard in sorted({delta.shard for delta in deltas}):
+        rows = [_row(delta) for delta in deltas if delta.shard == shard]
+        for begin in range(0, len(rows), 1000):
+            await state.add_traffic(connection, shard, rows[begin : begin + 1000])
+
+
+def _row(delta: Delta) -> state.TrafficRow:
+    values = np.asarray(delta.latencies_ms, dtype=np.float64)
+    low, counts = LatencyHistogram.of(values).encode()
+    return state.TrafficRow(
+        delta.project_id,
+        delta.model_id,
+        delta.endpoint,
+        delta.minute,
+        len(values) + delta.without_latency,
+        len(values),
+        float(values.sum()),
+        low,
+        state.pg_array(counts),
+    )
 
 
 def utc(text: str) -> datetime:
@@ -89,7 +74,9 @@ def psql(database_url: str, script: str) -> str:
     """What psql prints for a script, unaligned; fails where psql is missing or says ERROR."""
     program = shutil.which("psql")
     if program is None:
-        pytest.fail("psql is not installed: apt-get install postgresql-client (docs/sql.md is written for it)")
+        pytest.fail(
+            "psql is not installed: apt-get install postgresql-client (docs/sql.md is written for it)"
+        )
     done = subprocess.run(
         [program, database_url, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "--csv"],
         input=script,

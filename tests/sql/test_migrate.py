@@ -65,7 +65,9 @@ async def test_two_migrators_at_once_apply_each_file_once(empty: str) -> None:
     assert sorted(a.number for a in first + second) == list(range(1, len(FILES) + 1))
 
 
-async def test_a_failed_file_leaves_nothing_behind_and_the_mended_one_continues(empty: str, files: Path) -> None:
+async def test_a_failed_file_leaves_nothing_behind_and_the_mended_one_continues(
+    empty: str, files: Path
+) -> None:
     number = len(FILES) + 1
     added = files / f"{number:03}_added.sql"
     added.write_text("create table ml_guard.added (a integer);\nselect 1 / 0;\n")
@@ -99,7 +101,9 @@ async def test_a_migrator_killed_inside_a_file_leaves_nothing_of_it(empty: str, 
     assert await value(empty, "select count(*) from ml_guard.migration") == number
 
 
-async def test_a_file_outside_a_transaction_runs_its_statements_one_by_one_and_again(empty: str, files: Path) -> None:
+async def test_a_file_outside_a_transaction_runs_its_statements_one_by_one_and_again(
+    empty: str, files: Path
+) -> None:
     number = len(FILES) + 1
     added = files / f"{number:03}_refreshed.sql"
     script = """-- outside a transaction: a refresh cannot run inside one
@@ -162,7 +166,7 @@ async def test_the_schema_does_not_depend_on_a_search_path(empty: str) -> None:
     try:
         await connection.execute("set search_path = pg_catalog")
         for (view,) in await connection.fetch("select viewname from pg_views where schemaname = 'ml_guard'"):
-            await connection.fetch(f'select * from ml_guard."{view}"')  # noqa: S608
+            await connection.fetch(f'select * from ml_guard."{view}"')
         await connection.fetch(
             "select * from ml_guard.latency_percentiles('p', 'm', null, now() - interval '3 days', now(), '{0.5}')"
         )
@@ -224,7 +228,9 @@ async def test_nothing_is_dropped_unless_a_setting_asks(database_url: str) -> No
     kept = [("policy_compression", None)] * 3 + [("policy_refresh_continuous_aggregate", None)] * 2
     assert await policies() == kept
     await apply_policies(database_url, retention_days=400)
-    assert await policies() == sorted([*kept, *[("policy_retention", "402 days")] * 5], key=lambda job: job[0])
+    assert await policies() == sorted(
+        [*kept, *[("policy_retention", "402 days")] * 5], key=lambda job: job[0]
+    )
     await apply_policies(database_url, retention_days=7)
     assert ("policy_compression", None) not in await policies()
     await apply_policies(database_url)
@@ -240,7 +246,10 @@ async def test_nothing_is_dropped_unless_a_setting_asks(database_url: str) -> No
         ("-- nothing\n;/* ; */;", []),
         ("select 1", ["select 1"]),
         ("select 'a;''b;'; select \"x;y\"", ["select 'a;''b;'", 'select "x;y"']),
-        ("do $body$ begin; $x$ ; $x$ end $body$; select 2;", ["do $body$ begin; $x$ ; $x$ end $body$", "select 2"]),
+        (
+            "do $body$ begin; $x$ ; $x$ end $body$; select 2;",
+            ["do $body$ begin; $x$ ; $x$ end $body$", "select 2"],
+        ),
         ("select 1; -- it's;\nselect 2", ["select 1", "-- it's;\nselect 2"]),
     ],
 )
