@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,6 +18,7 @@ from faust.types import TP
 from yarl import URL
 
 from stream.catalog import Catalog
+from stream.closing.service import ClosingService
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.ingestion import Ingestion
@@ -160,18 +161,24 @@ class Worker:
         app = make_app(settings, ingestion)
         broker = cast(FaustBroker, ingestion.broker)
         watchdog = Watchdog(PATIENCE_S)
+        closing = ClosingService(
+            settings.database_url, self.clock, broker.end_offsets, settings, holder=self.owner
+        )
         await app.start()
         watchdog.start()
-        tasks = [
+        tasks: list[asyncio.Future[None]] = [
             asyncio.ensure_future(catalog.follow()),
             asyncio.ensure_future(ingestion.run()),
             asyncio.ensure_future(self._report(ingestion, broker, watchdog)),
             asyncio.ensure_future(self._crashed(app)),
+            asyncio.ensure_future(closing.run()),
         ]
         log.info("worker %s reads %s", self.owner, settings.topic)
         stop = asyncio.ensure_future(self._stopping.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in done if task is not stop]
+        closing.stop()
+        await asyncio.wait(tasks[-1:], timeout=LEAVE_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -226,6 +233,3 @@ class Worker:
                 sorted(ingestion.stopped),
             )
             logged_at, logged_events = now, pace.events_written
-
-
-Run = Callable[[], Awaitable[None]]

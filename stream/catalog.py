@@ -16,8 +16,8 @@ import asyncpg
 from stream.bins import FrozenBins
 from stream.days import Calendar, UnknownZoneError
 from stream.store import catalog as stored
-from stream.store.pool import Pool
 from stream.store.catalog import BaselineKey, FeatureKey, ModelKey
+from stream.store.pool import Pool
 
 log = logging.getLogger(__name__)
 

@@ -10,44 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
 from aiokafka.errors import KafkaError
-from ml_guard.decoding import EventDecoder
 
 from stream.catalog import Catalog
-from stream.days import from_us, to_us
 from stream.ingest.checkpoint import Checkpoint
 from stream.ingest.dead_letters import DeadLetters
-from stream.ingest.decode import (
-    Duplicates,
-    Limits,
-    ModelDayEvents,
-    Records,
-    Sorted,
-    event_key,
-    event_keys,
-    projects_of,
-    read_records,
-    sort_events,
-)
 from stream.ingest.failpoints import Failpoints
-from stream.ingest.fold import fold
+from stream.ingest.folding import Folder
 from stream.ingest.log import Log
 from stream.ingest.misfit import misfit
 from stream.ingest.pace import Pace
 from stream.ingest.records import PartitionBatch
-from stream.ingest.state import EVENTS_KIND, ModelDay, StateCache
+from stream.ingest.state import StateCache
 from stream.ingest.work import Partition
 from stream.settings import Settings
-from stream.store import batches, fence, state
-from stream.store.batches import BatchKey, SeenBatch
+from stream.store import batches, fence
 from stream.store.fence import FenceLostError
 from stream.store.pool import Pool
-from stream.store.state import ChangedDay, ModelDayKey
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +93,7 @@ class Ingestion:
         self._dead = dead
         self._clock = clock
         self._owner = owner
-        self._decoder = EventDecoder(max_features=settings.max_features)
+        self._folder = Folder(settings, pool, catalog, self.cache, clock)
         self._reclaiming: set[asyncio.Task[None]] = set()
         self._claiming = asyncio.Lock()
         self._room = asyncio.Event()
@@ -227,12 +211,16 @@ class Ingestion:
     async def _fold_or_drop(self, partition: Partition) -> None:
         try:
             async with partition.folding:
-                await self._fold(partition)
+                self._folded(await self._folder.fold(partition))
         except DatabaseError as error:
             self.database_failed_at = time.monotonic()
             log.warning("partition %d: state could not be loaded: %r", partition.number, error)
             if not partition.gone:
                 self._reclaim(partition.number, after_s=RETRY_S)
+
+    def _folded(self, events: int) -> None:
+        self.pace.folded(events)
+        self.failpoints.passing("after_fold")
 
     async def _make_room(self) -> None:
         """Wait while more is held than may be; only a checkpoint makes room."""
@@ -242,119 +230,6 @@ class Ingestion:
             self._room.clear()
             await self._room.wait()
             self.cache.evict()
-
-    async def _fold(self, partition: Partition) -> None:
-        """Decode and fold all that is waiting."""
-        batch = partition.take_all()
-        if batch is None or partition.gone:
-            return
-        records = read_records(batch, self._decoder, self.settings.max_record_bytes)
-        await self._catalog.look_again(projects_of(records))
-        again = await self._duplicates(partition, records)
-        found = sort_events(records, self._catalog.projects, again, self._limits())
-        states = await self._states(partition, found.groups)
-        if partition.gone:
-            return
-        self._note(partition, records, again, found)
-        cap = self.settings.max_model_features
-        for group, day in zip(found.groups, states, strict=True):
-            fold(day, group.events, group.instants_us, cap)
-            partition.work.add_traffic(group)
-        partition.folded = batch.hi
-        self.pace.folded(len(records.events))
-        self.failpoints.passing("after_fold")
-
-    def _limits(self) -> Limits:
-        kept = self.settings.retention_days
-        oldest = None if kept is None else to_us(self._clock()) - kept * DAY_US
-        return Limits(int(self.settings.future_s * 1_000_000), oldest, self.settings.max_models)
-
-    async def _duplicates(self, partition: Partition, records: Records) -> Duplicates:
-        singles = event_keys(records, self._catalog.projects)
-        if not records.keys and not singles:
-            return Duplicates()
-        wanted: set[BatchKey] = {*records.keys.values(), *singles.values()}
-        async with self._pool.acquire() as connection:
-            seen = await batches.find_seen(connection, wanted)
-        known = {key: to_us(at) for key, at in seen.items()}
-        known |= {
-            key: to_us(partition.work.seen[key].appended_at) for key in wanted & partition.work.seen.keys()
-        }
-        kept_us = round(batches.KEPT.total_seconds() * 1e6)
-        arrivals = records.batch.appended_ms
-        repeated: list[set[int]] = [set(), set()]
-        for keys, which in ((records.keys, 0), (singles, 1)):
-            for position, key in keys.items():
-                at = arrivals[position if which == 0 else records.record[position]] * 1000
-                before = known.get(key)
-                if before is not None and at - before <= kept_us:
-                    repeated[which].add(position)
-                else:
-                    known[key] = at
-        return Duplicates(frozenset(repeated[0]), frozenset(repeated[1]))
-
-    def _note(self, partition: Partition, records: Records, again: Duplicates, found: Sorted) -> None:
-        """Everything about the batch that the next checkpoint writes, but the states."""
-        work, batch = partition.work, records.batch
-        counts = work.counts
-        counts.empty += records.empty_records + (batch.hi - batch.lo - len(batch))
-        counts.dead += records.dead_records
-        counts.duplicate += len(again.records)
-        counts.decoded += len(batch) - records.empty_records - records.dead_records - len(again.records)
-        work.add_ledger(found)
-        work.events += len(records.events)
-        for record, key in records.keys.items():
-            if record not in again.records:
-                work.seen[key] = self._seen(batch, key, record)
-        for group in found.groups:
-            day = group.day
-            work.changed.add(ModelDayKey(*group.model, day.start))
-            work.days.add(ChangedDay(group.model[0], day.start, day.day, day.end, day.zone))
-            if self._catalog.projects[group.model[0]].dedupe_by_event_id:
-                keys = (event_key(event) for event in group.events if event.event_id)
-                work.seen.update({key: self._seen(batch, key, -1) for key in keys})
-
-    def _seen(self, batch: PartitionBatch, key: BatchKey, record: int) -> SeenBatch:
-        at = from_us(batch.appended_ms[record] * 1000)
-        return SeenBatch(*key, at, self.topic, batch.partition, batch.offsets[record])
-
-    async def _states(self, partition: Partition, groups: Collection[ModelDayEvents]) -> list[ModelDay]:
-        """The state of each group's model-day; those that are not in memory are loaded together."""
-        shard = partition.number
-        wanted = [(ModelDayKey(*group.model, group.day.start), group) for group in groups]
-        missing = {key: group for key, group in wanted if self.cache.get(shard, key) is None}
-        if missing:
-            await self._load(partition, missing)
-        found = []
-        for key, group in wanted:
-            day = self.cache.get(shard, key)
-            if day is None:  # the partition was dropped while it was loading
-                return []
-            if day.day is not group.day:
-                day.day, day.day_end = group.day, group.day.end
-            found.append(day)
-        return found
-
-    async def _load(self, partition: Partition, missing: dict[ModelDayKey, ModelDayEvents]) -> None:
-        shard, keys = partition.number, list(missing)
-        async with self._pool.acquire() as connection:
-            sketches = await state.load_sketches(connection, shard, keys)
-            counters = await state.load_bins(connection, shard, keys) if sketches else {}
-        versions = {
-            key: next((row.baseline_version for row in rows if row.kind == EVENTS_KIND), None)
-            for key, rows in sketches.items()
-        }
-        pinned = {key: (*key[:3], version) for key, version in versions.items() if version is not None}
-        bins = await self._catalog.bins_of(pinned.values())
-        if partition.gone:
-            return
-        for key, group in missing.items():
-            if key in sketches:
-                frozen = bins[pinned[key]] if key in pinned else {}
-                day = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
-            else:
-                day = ModelDay(key, group.day, *self._catalog.active_bins(group.model))
-            self.cache.put(shard, day)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -379,7 +254,7 @@ class Ingestion:
             taken: Checkpoint | None = None
             try:
                 async with partition.folding:
-                    await self._fold(partition)
+                    self._folded(await self._folder.fold(partition))
                     if partition.gone or partition.folded == partition.written:
                         return False
                     taken = Checkpoint.take(self.topic, partition, self.cache)

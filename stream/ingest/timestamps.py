@@ -7,22 +7,35 @@ written in any other way goes to `ml_guard.timestamps.parse_us` one by one, whic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from ml_guard.errors import EventError
-from ml_guard.timestamps import LATEST_US, parse_us
+from ml_guard.timestamps import parse_us
 
 Instants = npt.NDArray[np.int64]
 
 _SECONDS_LENGTH = len("2025-01-01T00:00:00")
 _MICROSECOND_DIGITS = 6
+_FRACTIONS = {_SECONDS_LENGTH + 1: 0} | {
+    _SECONDS_LENGTH + 2 + n: n for n in range(1, _MICROSECOND_DIGITS + 1)
+}
+"""Digits behind the second, by the text's length."""
+_ONLY_TEXT = {str}
 _FEW = 8
 """Texts of one length below which numpy's fixed costs are more than reading them one by one."""
-_DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _SEPARATORS = ((4, ord("-")), (7, ord("-")), (10, ord("T")), (13, ord(":")), (16, ord(":")))
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]
+_FIRST_YEAR, _END_YEAR = 1970, 9000
+# By month since January 1970: days from the epoch to its first, and how many it has.
+_MONTHS = (
+    np.arange(f"{_FIRST_YEAR}-01", f"{_END_YEAR}-02", dtype="datetime64[M]")
+    .astype("datetime64[D]")
+    .astype(np.int64)
+)
+_MONTH_LENGTHS = np.diff(_MONTHS)
 
 
 def parse_column(
@@ -37,8 +50,21 @@ def parse_column(
     errors : mapping from position to EventError
     """
     n = len(values)
-    instants = np.zeros(n, dtype=np.int64)
-    errors: dict[int, EventError] = {}
+    lengths = set(map(len, values)) if set(map(type, values)) == _ONLY_TEXT else ()  # type: ignore[arg-type]
+    if len(lengths) == 1 and n >= _FEW:
+        (length,) = lengths
+        if length in _FRACTIONS:
+            instants, good = _parse_utc(values, length)  # type: ignore[arg-type]
+            return instants, {} if good.all() else _one_by_one(
+                values, np.flatnonzero(~good).tolist(), instants
+            )
+    return _mixed_column(values, arrivals_ms)
+
+
+def _mixed_column(
+    values: Sequence[float | str | None], arrivals_ms: Sequence[int]
+) -> tuple[Instants, Mapping[int, EventError]]:
+    instants = np.zeros(len(values), dtype=np.int64)
     slow: list[int] = []
     by_length: dict[int, list[int]] = defaultdict(list)
     for position, value in enumerate(values):
@@ -49,31 +75,32 @@ def parse_column(
         else:
             slow.append(position)
     for length, positions in by_length.items():
-        fraction = length - _SECONDS_LENGTH - 2 if length > _SECONDS_LENGTH + 1 else 0
-        fast = length == _SECONDS_LENGTH + 1 or 1 <= fraction <= _MICROSECOND_DIGITS
-        if not fast or len(positions) < _FEW:
+        if length not in _FRACTIONS or len(positions) < _FEW:
             slow.extend(positions)
             continue
-        texts = values if len(positions) == n else [values[position] for position in positions]
-        read, good = _parse_utc(texts, length, fraction)  # type: ignore[arg-type]
-        if good.all():
-            instants[positions] = read
-        else:
-            where = np.array(positions)
-            instants[where[good]] = read[good]
-            slow.extend(where[~good].tolist())
-    for position in slow:
+        read, good = _parse_utc([values[position] for position in positions], length)  # type: ignore[misc]
+        where = np.array(positions)
+        instants[where[good]] = read[good]
+        slow.extend(where[~good].tolist())
+    return instants, _one_by_one(values, slow, instants)
+
+
+def _one_by_one(
+    values: Sequence[float | str | None], positions: Iterable[int], instants: Instants
+) -> dict[int, EventError]:
+    errors = {}
+    for position in positions:
         value = values[position]
         try:
             instants[position] = parse_us(value)  # type: ignore[arg-type]
         except EventError as error:
             errors[position] = error
-    return instants, errors
+    return errors
 
 
-def _parse_utc(texts: Sequence[str], length: int, fraction: int) -> tuple[Instants, npt.NDArray[np.bool_]]:
+def _parse_utc(texts: Sequence[str], length: int) -> tuple[Instants, npt.NDArray[np.bool_]]:
     """Texts of one length in the form `2025-01-01T00:00:00[.ffffff]Z`, and which of them are that and valid."""
-    n = len(texts)
+    n, fraction = len(texts), _FRACTIONS[length]
     try:
         raw = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8)
     except UnicodeEncodeError:
@@ -82,39 +109,29 @@ def _parse_utc(texts: Sequence[str], length: int, fraction: int) -> tuple[Instan
     good = table[length - 1] == ord("Z")
     for position, separator in _SEPARATORS:
         good &= table[position] == separator
-    digits = table.astype(np.int64) - ord("0")
-    columns = list(_DIGITS)
+    behind = range(_SECONDS_LENGTH + 1, _SECONDS_LENGTH + 1 + fraction)
     if fraction:
         good &= table[_SECONDS_LENGTH] == ord(".")
-        columns += range(_SECONDS_LENGTH + 1, _SECONDS_LENGTH + 1 + fraction)
-    numerals = digits[columns]
-    good &= ((numerals >= 0) & (numerals <= 9)).all(axis=0)
+    digits = table - ord(
+        "0"
+    )  # wraps around below "0", so that one comparison finds every character that is no digit
+    good &= digits[[*_DIGITS, *behind]].max(axis=0) <= 9
 
-    def number(first: int, count: int) -> Instants:
-        total = digits[first]
-        for position in range(first + 1, first + count):
-            total = total * 10 + digits[position]
-        return total
+    def two(first: int) -> npt.NDArray[np.uint8]:
+        pair: npt.NDArray[np.uint8] = digits[first] * np.uint8(10) + digits[first + 1]
+        return pair
 
-    year, month, day = number(0, 4), number(5, 2), number(8, 2)
-    hour, minute, second = number(11, 2), number(14, 2), number(17, 2)
-    good &= (year >= 1970) & (month >= 1) & (month <= 12) & (day >= 1)
+    month, day, hour, minute, second = two(5), two(8), two(11), two(14), two(17)
+    year = two(0).astype(np.int64) * 100 + two(2)
+    good &= (year >= _FIRST_YEAR) & (year < _END_YEAR) & (month >= 1) & (month <= 12)
     good &= (hour <= 23) & (minute <= 59) & (second <= 59)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    good &= day <= _DAYS_IN_MONTH[np.where(good, month, 0)] + (leap & (month == 2))
-    seconds = (_days_from_civil(year, month, day) * 24 + hour) * 3600 + minute * 60 + second
-    instants = seconds * 1_000_000
+    months = np.where(good, (year - _FIRST_YEAR) * 12 + month - 1, 0)
+    good &= (day >= 1) & (day <= _MONTH_LENGTHS[months])
+    instants = ((_MONTHS[months] + day - 1) * 24 + hour) * 3600 + minute * np.int64(60) + second
+    instants *= 1_000_000
     if fraction:
-        instants = instants + number(_SECONDS_LENGTH + 1, fraction) * 10 ** (_MICROSECOND_DIGITS - fraction)
-    return instants, good & (instants < LATEST_US)
-
-
-def _days_from_civil(year: Instants, month: Instants, day: Instants) -> Instants:
-    """Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's `days_from_civil`), for years from 1970."""
-    year = year - (month <= 2)
-    era = year // 400
-    year_of_era = year - era * 400
-    day_of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
-    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
-    result: Instants = era * 146_097 + day_of_era - 719_468
-    return result
+        part = np.zeros(n, dtype=np.int64)
+        for position in behind:
+            part = part * 10 + digits[position]
+        instants += part * 10 ** (_MICROSECOND_DIGITS - fraction)
+    return instants, good

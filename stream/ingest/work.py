@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from stream.days import from_us
 from stream.histogram import LatencyHistogram
-from stream.ingest.decode import DayKey, DeadLetter, ModelDayEvents, ModelKey, Sorted
+from stream.ingest.decode import DeadLetter, ModelKey
 from stream.ingest.records import PartitionBatch
+from stream.ingest.sorting import DayKey, ModelDayEvents, Sorted
 from stream.store.batches import BatchKey, SeenBatch
 from stream.store.fence import RecordCounts
 from stream.store.ledger import LedgerRow

@@ -76,8 +76,3 @@ async def note_seen(connection: Connection, batches: Iterable[SeenBatch]) -> Non
         raise DuplicateBatchError(
             f"{len(rows) - len(noted)} of {len(rows)} batches were taken by another partition"
         )
-
-
-async def forget_seen(connection: Connection, appended_before: datetime) -> None:
-    """Remove what is older than any retry that is still recognised."""
-    await connection.execute("delete from ml_guard.seen_batch where appended_at < $1", appended_before)

@@ -1,0 +1,162 @@
+"""How does a batch of records get into memory: decoded, without what was taken before, folded into loaded state?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from stream.catalog import Catalog
+from stream.days import from_us, to_us
+from stream.ingest.decode import RecordReader, Records
+from stream.ingest.fold import fold
+from stream.ingest.records import PartitionBatch
+from stream.ingest.sorting import (
+    Duplicates,
+    Limits,
+    ModelDayEvents,
+    Sorted,
+    Sorter,
+    event_key,
+    event_keys,
+)
+from stream.ingest.state import EVENTS_KIND, ModelDay, StateCache
+from stream.ingest.work import Partition
+from stream.settings import Settings
+from stream.store import batches, state
+from stream.store.batches import BatchKey, SeenBatch
+from stream.store.pool import Pool
+from stream.store.state import ChangedDay, ModelDayKey
+
+DAY_US = 86_400_000_000
+
+
+class Folder:
+    """Folds what waits in a partition. The caller holds the partition's `folding` lock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        catalog: Catalog,
+        cache: StateCache,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._catalog = catalog
+        self._cache = cache
+        self._clock = clock
+        self._reader = RecordReader(
+            max_features=settings.max_features, max_record_bytes=settings.max_record_bytes
+        )
+
+    async def fold(self, partition: Partition) -> int:
+        """Decode and fold all that is waiting; how many events that was."""
+        batch = partition.take_all()
+        if batch is None or partition.gone:
+            return 0
+        records = self._reader.read(batch)
+        await self._catalog.look_again(records.projects())
+        again = await self._duplicates(partition, records)
+        found = Sorter(self._reader, self._catalog.projects, again, self._limits()).sort(records)
+        states = await self._states(partition, found.groups)
+        if partition.gone:
+            return 0
+        self._note(partition, records, again, found)
+        for group, day in zip(found.groups, states, strict=True):
+            fold(day, group, self._settings.max_model_features)
+            partition.work.add_traffic(group)
+        partition.folded = batch.hi
+        return len(records.events)
+
+    def _limits(self) -> Limits:
+        kept = self._settings.retention_days
+        oldest = None if kept is None else to_us(self._clock()) - kept * DAY_US
+        return Limits(int(self._settings.future_s * 1_000_000), oldest, self._settings.max_models)
+
+    async def _duplicates(self, partition: Partition, records: Records) -> Duplicates:
+        singles = event_keys(records, self._catalog.projects)
+        if not records.keys and not singles:
+            return Duplicates()
+        wanted: set[BatchKey] = {*records.keys.values(), *singles.values()}
+        async with self._pool.acquire() as connection:
+            seen = await batches.find_seen(connection, wanted)
+        known = {key: to_us(at) for key, at in seen.items()}
+        known |= {
+            key: to_us(partition.work.seen[key].appended_at) for key in wanted & partition.work.seen.keys()
+        }
+        kept_us = round(batches.KEPT.total_seconds() * 1e6)
+        arrivals = records.batch.appended_ms
+        repeated: list[set[int]] = [set(), set()]
+        for keys, which in ((records.keys, 0), (singles, 1)):
+            for position, key in keys.items():
+                at = arrivals[position if which == 0 else records.record[position]] * 1000
+                before = known.get(key)
+                if before is not None and at - before <= kept_us:
+                    repeated[which].add(position)
+                else:
+                    known[key] = at
+        return Duplicates(frozenset(repeated[0]), frozenset(repeated[1]))
+
+    def _note(self, partition: Partition, records: Records, again: Duplicates, found: Sorted) -> None:
+        """Everything about the batch that the next checkpoint writes, but the states."""
+        work, batch = partition.work, records.batch
+        counts = work.counts
+        counts.empty += records.empty_records + (batch.hi - batch.lo - len(batch))
+        counts.dead += records.dead_records
+        counts.duplicate += len(again.records)
+        counts.decoded += len(batch) - records.empty_records - records.dead_records - len(again.records)
+        work.add_ledger(found)
+        work.events += len(records.events)
+        for record, key in records.keys.items():
+            if record not in again.records:
+                work.seen[key] = self._seen(batch, key, record)
+        for group in found.groups:
+            day = group.day
+            work.changed.add(ModelDayKey(*group.model, day.start))
+            work.days.add(ChangedDay(group.model[0], day.start, day.day, day.end, day.zone))
+            if self._catalog.projects[group.model[0]].dedupe_by_event_id:
+                keys = (event_key(event) for event in group.events if event.event_id)
+                work.seen.update({key: self._seen(batch, key, -1) for key in keys})
+
+    def _seen(self, batch: PartitionBatch, key: BatchKey, record: int) -> SeenBatch:
+        at = from_us(batch.appended_ms[record] * 1000)
+        return SeenBatch(*key, at, self._settings.topic, batch.partition, batch.offsets[record])
+
+    async def _states(self, partition: Partition, groups: Collection[ModelDayEvents]) -> list[ModelDay]:
+        """The state of each group's model-day; those that are not in memory are loaded together."""
+        shard = partition.number
+        wanted = [(ModelDayKey(*group.model, group.day.start), group) for group in groups]
+        missing = {key: group for key, group in wanted if self._cache.get(shard, key) is None}
+        if missing:
+            await self._load(partition, missing)
+        found = []
+        for key, group in wanted:
+            day = self._cache.get(shard, key)
+            if day is None:  # the partition was dropped while it was loading
+                return []
+            if day.day is not group.day:
+                day.day, day.day_end = group.day, group.day.end
+            found.append(day)
+        return found
+
+    async def _load(self, partition: Partition, missing: dict[ModelDayKey, ModelDayEvents]) -> None:
+        shard, keys = partition.number, list(missing)
+        async with self._pool.acquire() as connection:
+            sketches = await state.load_sketches(connection, shard, keys)
+            counters = await state.load_bins(connection, shard, keys) if sketches else {}
+        versions = {
+            key: next((row.baseline_version for row in rows if row.kind == EVENTS_KIND), None)
+            for key, rows in sketches.items()
+        }
+        pinned = {key: (*key[:3], version) for key, version in versions.items() if version is not None}
+        bins = await self._catalog.bins_of(pinned.values())
+        if partition.gone:
+            return
+        for key, group in missing.items():
+            if key in sketches:
+                frozen = bins[pinned[key]] if key in pinned else {}
+                day = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
+            else:
+                day = ModelDay(key, group.day, *self._catalog.active_bins(group.model))
+            self._cache.put(shard, day)
