@@ -14,9 +14,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from stream.closing.reading import Calculation, StateReader
+from stream.closing.reading import Calculation, CalculationError, StateReader
 from stream.closing.steps import Decision, Rules, Step, next_step
-from stream.sketches import SketchError
 from stream.store.closing import (
     ProjectDay,
     ProjectDayKey,
@@ -77,6 +76,7 @@ class Closer:
     rules: Rules
     occupied: set[ProjectDayKey] = field(default_factory=set)
     _after: ProjectDayKey | None = None
+    _failed: set[ProjectDayKey] = field(default_factory=set)
 
     async def step(self, connection: Connection, lease: Lease) -> list[Closed]:
         """One pass over days that have ended and are not closed for good, the oldest first.
@@ -98,8 +98,10 @@ class Closer:
             if decision.step is Step.CLOSE:
                 try:
                     done = await self.close(connection, lease, day, decision)
-                except SketchError as error:
-                    log.error("project %s cannot close %s: %s", day.key.project_id, day.day, error)
+                except CalculationError as error:
+                    if day.key not in self._failed:
+                        self._failed.add(day.key)
+                        log.error("project %s cannot close %s: %s", day.key.project_id, day.day, error)
                     continue
                 if done is not None:
                     closed.append(done)

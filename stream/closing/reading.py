@@ -27,6 +27,17 @@ _BASELINES_KEPT = 256
 _CacheKey = tuple[str, str, str, int | None, datetime | None]
 
 
+class CalculationError(Exception):
+    """A model-day cannot be calculated, e.g. because a stored sketch is damaged; the others go on without it."""
+
+    def __init__(self, key: ModelDayKey, error: Exception) -> None:
+        super().__init__(
+            f"project {key.project_id!r}, model {key.model_id!r}, endpoint {key.endpoint!r}, day that began at "
+            f"{key.day_start.isoformat()} cannot be calculated ({type(error).__name__}: {error}): its results stay as "
+            "they are and its day stays open; restore its rows of ml_guard.day_sketch, or delete them"
+        )
+
+
 @dataclass(frozen=True)
 class Calculation:
     """Everything that a model-day's result is made of."""
@@ -36,8 +47,17 @@ class Calculation:
     counts: tuple[ShardCounts, ...]
 
     def result(self) -> ModelDayResult:
-        """Calculate it; takes milliseconds, touches nothing."""
-        return result_of(self.state, self.baseline, self.counts)
+        """Calculate it; takes milliseconds, touches nothing.
+
+        Raises
+        ------
+        CalculationError
+            Whatever is wrong with the rows: one model-day must not stop the others.
+        """
+        try:
+            return result_of(self.state, self.baseline, self.counts)
+        except Exception as error:
+            raise CalculationError(self.state.key, error) from error
 
 
 def choose_version(

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from stream.closing.reading import Calculation, StateReader
-from stream.sketches import SketchError
+from stream.closing.reading import Calculation, CalculationError, StateReader
 from stream.store.closing import Change, ProjectDay, ProjectDayKey, note_changes, read_project_days
 from stream.store.lease import Lease, fence
 from stream.store.pool import Connection
@@ -24,8 +23,10 @@ from stream.store.results import PROVISIONAL, ModelDayResult, write
 from stream.store.snapshot import (
     BEFORE_ALL,
     ModelDayKey,
+    PendingChange,
     PendingModelDay,
     forget_pending,
+    is_any_pending,
     read_pending,
     repeatable,
 )
@@ -65,6 +66,8 @@ class Roller:
     executor: Executor
     occupied: set[ProjectDayKey] = field(default_factory=set)
     _after: ModelDayKey = BEFORE_ALL
+    _failed: dict[ModelDayKey, tuple[PendingChange, ...]] = field(default_factory=dict)
+    """Model-days that could not be calculated, with the changes that they had: tried again when there are others."""
 
     async def step(self, connection: Connection, lease: Lease) -> Pass:
         """One pass.
@@ -74,6 +77,8 @@ class Roller:
         LeaseLostError
             If another worker leads now; nothing was written.
         """
+        if not await is_any_pending(connection):
+            return Pass()
         work = await self._read(connection)
         if not work.pending:
             return Pass()
@@ -102,7 +107,11 @@ class Roller:
                     break
                 self._after = pending.key
                 day = days.get(pending.key.project_day)
-                if day is None or day.key in self.occupied:
+                if (
+                    day is None
+                    or day.key in self.occupied
+                    or self._failed.get(pending.key) == pending.changes
+                ):
                     continue
                 work.pending.append(pending)
                 if day.revision == 0:
@@ -118,6 +127,7 @@ class Roller:
         """Write what still may be written: days that have closed since are left as they are."""
         calculated = {calculation.state.key for calculation in work.calculations}
         failed = calculated - {result.state.key for result in results}
+        self._failed |= {p.key: p.changes for p in work.pending if p.key in failed}
         async with connection.transaction():
             await fence(connection, lease)
             days = await read_project_days(
@@ -152,8 +162,8 @@ def _calculate(calculations: Sequence[Calculation]) -> list[ModelDayResult]:
     for calculation in calculations:
         try:
             results.append(calculation.result())
-        except SketchError as error:
-            log.error("no rollup of %s: %s", calculation.state.key, error)
+        except CalculationError as error:
+            log.error("no rollup: %s", error)
     return results
 
 

@@ -51,7 +51,7 @@ class MergedFeature:
     feature: str
     kind: str
     sketch: Sketch
-    n_by_shard: Mapping[int, int]
+    n_by_shard: dict[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +123,14 @@ def result_of(
     for key, feature in merged.items():
         row = feature_statistics(feature.feature, feature.kind, feature.sketch, events)
         outcome = _outcome(row, baseline)
+        rows.append(row)
         if outcome is not None or baseline is None:
-            rows.append(replace(row, verdict=outcome or Status.MISSING_BASELINE))
+            row.verdict = outcome or Status.MISSING_BASELINE
             continue
         base, bins = baseline.features[feature.feature], baseline.bins[feature.feature]
         counted = covering_counts(feature, by_feature.get(key, []))
         scored.append(_score(row, feature.sketch, base, bins, counted, events))
-    rows.extend(_with_verdicts(scored))
+    _judge(scored)
     rows.extend(_absent(merged, baseline, events))
     rows.sort(key=lambda row: (row.feature, row.kind))
     return ModelDayResult(
@@ -181,30 +182,22 @@ def _score(
     else:
         x, s_day = counts_of(sketch, bins, events)
     found = score(x, bins.y, s=bins.s, s_day=s_day)
-    row = replace(
-        row,
-        method="sketch" if counted is None else "counters",
-        psi=found.psi,
-        psi_expected=found.expected if math.isfinite(found.expected) else None,
-        chi_square=found.chi_square,
-        degrees_of_freedom=found.dof,
-        p_value=found.p_value,
-        js_distance=found.js_distance,
-        l_infinity=found.l_infinity,
-        warning=base.warning,
-        drift=base.drift,
-        bins=bins_json(bins, x, found.contributions),
-    )
+    row.method = "sketch" if counted is None else "counters"
+    row.psi = found.psi
+    row.psi_expected = found.expected if math.isfinite(found.expected) else None
+    row.chi_square = found.chi_square
+    row.degrees_of_freedom = found.dof
+    row.p_value = found.p_value
+    row.js_distance = found.js_distance
+    row.l_infinity = found.l_infinity
+    row.warning, row.drift = base.warning, base.drift
+    row.bins = bins_json(bins, x, found.contributions)
     return _Scored(row, found, base)
 
 
-def _with_verdicts(scored: Sequence[_Scored]) -> list[FeatureRow]:
+def _judge(scored: Sequence[_Scored]) -> None:
+    """Correct the p-values for all that were tested together, and give the verdicts."""
     q_values = benjamini_hochberg([item.score.p_value for item in scored])
-    return [
-        replace(
-            item.row,
-            q_value=float(q),
-            verdict=verdict(item.score, float(q), warning=item.base.warning, drift=item.base.drift),
-        )
-        for item, q in zip(scored, q_values, strict=True)
-    ]
+    for item, q in zip(scored, q_values.tolist(), strict=True):
+        item.row.q_value = q
+        item.row.verdict = verdict(item.score, q, warning=item.base.warning, drift=item.base.drift)

@@ -40,9 +40,9 @@ class MetricRow:
     worst_psi: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FeatureRow:
-    """A row of `feature_day`, without what it shares with the model-day's other rows."""
+    """A row of `feature_day`, without what it shares with the model-day's other rows; filled in step by step."""
 
     feature: str
     kind: str

@@ -124,6 +124,11 @@ def repeatable(connection: Connection) -> Transaction:
     return connection.transaction(isolation="repeatable_read", readonly=True)
 
 
+async def is_any_pending(connection: Connection) -> bool:
+    """Whether there is a change that no rollup has read; asked often, so it is one short statement."""
+    return bool(await connection.fetchval("select exists (select from ml_guard.day_change)"))
+
+
 async def read_pending(connection: Connection, after: ModelDayKey, limit: int) -> list[PendingModelDay]:
     """Changed model-days behind `after` in the order of their keys, so that repeated reading goes round them all."""
     rows = await connection.fetch(
