@@ -184,13 +184,14 @@ class Outbox:
         return not self._closing
 
     def _start(self) -> bool:
+        # Assigned before it starts: a signal handler that puts an event meanwhile must not start a second one.
+        self._thread = threading.Thread(target=self._run, name="ml-guard-outbox", daemon=True)
         try:
             self._open_transport()
-            thread = threading.Thread(target=self._run, name="ml-guard-outbox", daemon=True)
-            thread.start()
-        except RuntimeError:  # the interpreter is ending, or the system has no thread left
+            self._thread.start()
+        except Exception:  # the interpreter is ending, or the system has no thread or no file left
+            self._thread = None
             return False
-        self._thread = thread
         return True
 
     def _run(self) -> None:

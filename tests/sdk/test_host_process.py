@@ -25,7 +25,11 @@ def send(n, **more):
 def run(script: str, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     code = HEAD + textwrap.dedent(script)
     return subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=timeout, check=False
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *args],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 

@@ -189,3 +189,29 @@ def test_the_thread_ends_with_the_close() -> None:
     assert outbox._thread is not None
     outbox._thread.join(5)
     assert not outbox._thread.is_alive()
+
+
+def test_an_event_that_is_put_while_the_thread_starts_starts_no_second_one() -> None:
+    receiver = Receiver()
+
+    def signal_handler() -> None:
+        outbox.put("p", b"from a handler")
+
+    outbox = Outbox(receiver.deliver, receiver.count, open_transport=signal_handler, linger_s=0.01)
+    before = threading.active_count()
+    outbox.put("p", b"from the host")
+    assert threading.active_count() == before + 1
+    assert outbox.close(5)
+    assert sorted(receiver.events) == [b"from a handler", b"from the host"]
+
+
+def test_a_system_without_a_thread_to_spare_loses_events_counted() -> None:
+    receiver = Receiver()
+
+    def no_thread() -> None:
+        raise RuntimeError("can't start new thread")
+
+    outbox = Outbox(receiver.deliver, receiver.count, open_transport=no_thread)
+    assert not outbox.put("p", b"0")
+    assert receiver.lost == {"no_thread": 1}
+    assert outbox.close(5)
