@@ -106,11 +106,10 @@ def baseline(row: s.BaselineDetail) -> RenderableType:
     return Group(baselines([row]), made)
 
 
-def metrics(rows: Iterable[s.MetricDay], *, project: bool = True) -> RenderableType:
+def metrics(rows: Iterable[s.MetricDay]) -> RenderableType:
     """Traffic, latency, predictions and the number of drifting features, a row a day."""
-    first = ("project",) if project else ()
     made = table(
-        *first,
+        "project",
         "model",
         "day",
         "state",
@@ -124,7 +123,7 @@ def metrics(rows: Iterable[s.MetricDay], *, project: bool = True) -> RenderableT
     )
     for row in rows:
         made.add_row(
-            *((escape(row.project_id),) if project else ()),
+            escape(row.project_id),
             model_name(row),
             str(row.day),
             state(row),
@@ -134,12 +133,13 @@ def metrics(rows: Iterable[s.MetricDay], *, project: bool = True) -> RenderableT
             w.number(row.latency_p99_ms),
             w.number(row.prediction_mean),
             w.fixed(row.proba_mean),
-            _summary(row),
+            summary(row),
         )
     return rows_or("No days yet: nothing was received for this choice.", made)
 
 
-def _summary(row: s.MetricDay) -> str:
+def summary(row: s.MetricDay) -> str:
+    """How many features drift, or are ok."""
     if row.baseline_version is None:
         return "[quiet]no baseline[/]"
     parts = []
@@ -174,17 +174,16 @@ def features(rows: Iterable[s.FeatureDay]) -> RenderableType:
     return rows_or("No days yet: nothing was received for this choice.", made)
 
 
-def drift(rows: Iterable[s.DriftDay], *, project: bool = True) -> RenderableType:
+def drift(rows: Iterable[s.DriftDay]) -> RenderableType:
     """Drift, a row a day and feature, with what moved."""
-    first = ("project",) if project else ()
     made = table(
-        *first, "model", "day", "state", "feature", ">PSI", ">E0", ">q", "verdict", "by", "what moved"
+        "project", "model", "day", "state", "feature", ">PSI", ">E0", ">q", "verdict", "by", "what moved"
     )  # fmt: skip
     overlaps = False
     for row in rows:
         overlaps = overlaps or row.baseline_overlaps
         made.add_row(
-            *((escape(row.project_id),) if project else ()),
+            escape(row.project_id),
             model_name(row),
             str(row.day) + (" *" if row.baseline_overlaps else ""),
             state(row),

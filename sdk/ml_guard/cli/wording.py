@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from ml_guard.shapes import DriftDay
@@ -20,14 +20,14 @@ VERDICT_STYLES = {
     "new_feature": "warn",
 }
 ABSENT = "–"
-MOVED = 3
+MOVED = 2
 """Bins that a sentence about what moved names at most."""
 NOTICED_POINTS = 0.5
 """Percentage points; a bin that moved less is not worth a word."""
 
 _WITHOUT_BINS = {
     "missing_baseline": "no baseline to compare with",
-    "missing_feature": "in the baseline, but in no event of the day",
+    "missing_feature": "in no event of the day",
     "new_feature": "not in the baseline",
     "ignored": "set to be ignored",
 }
@@ -77,6 +77,11 @@ def instant(at: datetime | None) -> str:
     return ABSENT if at is None else f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
+def short_day(day: date) -> str:
+    """A day without its year, where the year is plain."""
+    return f"{day:%b} {day.day}"
+
+
 def verdict(name: str) -> str:
     """A verdict in its colour."""
     return f"[{VERDICT_STYLES.get(name, 'name')}]{name}[/]"
@@ -115,9 +120,9 @@ def bin_name(one: Mapping[str, Any]) -> str:
         return str(one["bin"])
     lower, upper = one["lower"], one["upper"]
     if lower is None:
-        return "any" if upper is None else f"<= {upper:.4g}"
+        return "any" if upper is None else f"<= {number(upper, 3)}"
     if upper is None:
-        return f"> {lower:.4g}"
+        return f"> {number(lower, 3)}"
     if f"{lower:.12g}" == f"{upper:.12g}":  # an atom alone in its bin, which is a hair wide
-        return f"= {upper:.4g}"
-    return f"{lower:.4g} to {upper:.4g}"
+        return f"= {number(upper)}"
+    return f"{number(lower, 3)} to {number(upper, 3)}"
