@@ -90,6 +90,12 @@ export function errorText(buffer) {
   return 'unknown error';
 }
 
+/** The same error without the server's own `part` of a name. */
+export function errorWithout(part, buffer) {
+  const text = buffer.toString('latin1', 5);
+  return text.includes(part) ? message('E', Buffer.from(text.replaceAll(part, ''), 'latin1')) : buffer;
+}
+
 export const errorIn = (messages) => messages.find((each) => each[0] === 0x45);
 
 /** A NotificationResponse is: type, length, int32 process id, channel, payload. */

@@ -54,7 +54,8 @@ export class UnitRun {
       }
       if (message[0] === READY) this.#session.status = String.fromCharCode(message[5]);
       this.ready = message[0] === READY;
-      if (!(unit.copy?.announced && message[0] === COPY_IN)) answer.push(message);
+      if (unit.copy?.announced && message[0] === COPY_IN) continue;
+      answer.push(message[0] === ERROR ? messages.errorWithout(this.#session.statementName(''), message) : message);
     }
     return answer;
   }

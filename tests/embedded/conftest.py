@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,19 @@ def embedded_url(request: pytest.FixtureRequest, stack_dir: Path) -> Iterator[st
     part.stop()
 
 
+@pytest.fixture(scope="session")
+def pristine(stack_dir: Path) -> Path:
+    """A new database's folder, made once, since making one takes longer than most tests."""
+    first = Server(stack_dir / "pristine")
+    first.start().stop()
+    return first.data
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, pristine: Path) -> Iterator[Server]:
     """Not started: a test chooses its options."""
     own = Server(tmp_path)
+    shutil.copytree(pristine, own.data)
     yield own
     own.stop()
 

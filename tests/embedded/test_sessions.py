@@ -19,6 +19,15 @@ async def test_prepared_statements_of_the_same_name_do_not_collide(connect: Any)
     assert await mine.fetchval() == "first"
 
 
+async def test_an_error_names_a_statement_as_its_client_does(connect: Any) -> None:
+    client = await connect()
+    await client.execute("select 1")
+    kept = await client.prepare("select 1", name="twice")
+    with pytest.raises(asyncpg.DuplicatePreparedStatementError, match='"twice"'):
+        await client.prepare("select 2", name="twice")
+    assert await kept.fetchval() == 1
+
+
 async def test_a_client_that_has_prepared_holds_nobody_up(connect: Any) -> None:
     first, second = await connect(), await connect()
     statement = await first.prepare("select 1")
