@@ -84,4 +84,4 @@ comment on column ml_guard.baseline_feature.minimum is 'The smallest value.';
 comment on column ml_guard.baseline_feature.maximum is 'The largest value.';
 comment on column ml_guard.baseline_feature.mean is 'The mean.';
 comment on column ml_guard.baseline_feature.stddev is 'The standard deviation.';
-comment on column ml_guard.baseline_feature.quantiles is 'Quantiles at 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99.';
+comment on column ml_guard.baseline_feature.quantiles is 'Numeric: quantiles at 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99.';
