@@ -9,10 +9,33 @@ import pytest
 from stream.store.pool import Pool, connect
 from tests.closing.world import World, at
 
+WRITTEN = (
+    "project",
+    "model",
+    "project_zone",
+    "feature_setting",
+    "stream_fence",
+    "seen_batch",
+    "day_change",
+    "day_close",
+    "day_sketch",
+    "bin_count",
+    "traffic_minute",
+    "baseline",
+    "baseline_feature",
+    "metric_day",
+    "feature_day",
+)
+
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await connect(database_url, size=4)
+async def pool(module_database_url: str) -> AsyncIterator[Pool]:
+    """The module's database, emptied: a fifth of the time that a new schema takes."""
+    pool = await connect(module_database_url, size=4)
+    async with pool.acquire() as connection:
+        for table in WRITTEN:
+            await connection.execute(f"delete from ml_guard.{table}")
+        await connection.execute("update ml_guard.lease set holder = null, expires_at = '-infinity'")
     yield pool
     pool.terminate()
 

@@ -105,12 +105,11 @@ async def test_late_events_restate_their_day_once_as_revision_2_with_the_right_n
 async def test_a_day_that_is_never_quiet_is_restated_after_the_longest_wait(world: World) -> None:
     await world.closed_day("2025-01-10", 10, ages(1, 10))
     restated = []
-    for second in range(301):
-        if second % 3 == 0:
-            await world.checkpoint(at("2025-01-10T20:00"), 1, ages(second, 1))
-            await world.roll()
+    for second in range(0, 303, 3):
+        await world.checkpoint(at("2025-01-10T20:00"), 1, ages(second, 1))
+        await world.roll()
         restated += [(second, closed.revision) for closed in await world.close()]
-        world.clock.pass_(seconds=1)
+        world.clock.pass_(seconds=3)
     assert restated == [(300, 2)]
 
 
@@ -168,7 +167,7 @@ async def test_a_loss_that_was_accepted_holds_no_day_back(world: World) -> None:
 
 
 async def test_a_backfill_of_a_past_year_closes_its_days_promptly_and_in_order(world: World) -> None:
-    days = [at("2024-01-10T12:00") + timedelta(days=7 * week) for week in range(50)]
+    days = [at("2024-01-10T12:00") + timedelta(days=day) for day in range(40)]
     for day in reversed(days):
         await world.checkpoint(day, 3, ages(1, 3))
     await world.roll()

@@ -31,9 +31,11 @@ async def set_free(world: World) -> None:
     await world.connection.execute("update ml_guard.lease set expires_at = '-infinity'")
 
 
-async def test_the_service_rolls_up_closes_and_gives_its_lease_back(world: World, database_url: str) -> None:
+async def test_the_service_rolls_up_closes_and_gives_its_lease_back(
+    world: World, module_database_url: str
+) -> None:
     await set_free(world)
-    running = service(world, database_url, "one")
+    running = service(world, module_database_url, "one")
     task = asyncio.create_task(running.run())
 
     async def requests() -> int:
@@ -60,9 +62,11 @@ async def test_the_service_rolls_up_closes_and_gives_its_lease_back(world: World
     assert (holder, expired) == (None, True)
 
 
-async def test_of_two_services_one_leads_and_the_other_takes_over(world: World, database_url: str) -> None:
+async def test_of_two_services_one_leads_and_the_other_takes_over(
+    world: World, module_database_url: str
+) -> None:
     await set_free(world)
-    services = [service(world, database_url, name) for name in ("one", "two")]
+    services = [service(world, module_database_url, name) for name in ("one", "two")]
     tasks = [asyncio.create_task(running.run()) for running in services]
 
     async def holder() -> str | None:
@@ -149,11 +153,11 @@ async def test_late_traffic_below_the_watermark_shows_in_the_aggregates_once_its
 
 
 async def test_a_database_error_is_logged_and_the_work_goes_on(
-    world: World, database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World, module_database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await set_free(world)
     monkeypatch.setattr("stream.closing.service.RETRY_AFTER_S", 0.01)
-    running = service(world, database_url, "one")
+    running = service(world, module_database_url, "one")
     step, failures = running._roller.step, []
 
     async def fails_once(*arguments: object) -> object:
