@@ -1,0 +1,1 @@
+"""What does this machine do? Figures that `make bench` prints."""

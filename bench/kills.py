@@ -1,0 +1,177 @@
+"""Are all counts exact when workers are killed at random moments, between the two commits too?
+
+`python -m bench.kills` sends two million events past two workers and kills one about every third second; every other
+new worker carries a failpoint, so that it dies at a known moment of its checkpoint. What the database then holds is
+compared with what the events must come to (`bench/events.py`), and both ledgers must balance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.events import PROJECTS, event_json, expected, make_projects, produce
+from bench.fleet import Fleet
+from bench.observed import differences, imbalances, observe
+
+POINTS = (
+    "after_database_commit",
+    "before_database_commit",
+    "after_dead_letters",
+    "after_fence",
+    "after_kafka_commit",
+    "after_fold",
+    "after_claim",
+)
+
+
+@dataclass
+class KillRun:
+    """What a run came to."""
+
+    events: int
+    kills: int = 0
+    failpoints: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+async def run(
+    fleet: Fleet,
+    events: int,
+    *,
+    kills: int,
+    seed: int,
+    every_s: tuple[float, float],
+    workers: int = 2,
+    rate: float | None = None,
+    wait_s: float = 600.0,
+) -> KillRun:
+    """Send the events past workers that are killed, and compare."""
+    chance = random.Random(seed)
+    result = KillRun(events)
+    began = time.monotonic()
+    await make_projects(fleet.database_url, PROJECTS)
+    alive = [fleet.start() for _ in range(workers)]
+    producing = asyncio.ensure_future(
+        produce(fleet.kafka, fleet.topic, range(events), make=event_json, rate=rate)
+    )
+    points = list(POINTS)
+    armed: dict[int, str] = {}
+    while result.kills + len(result.failpoints) < kills:
+        await asyncio.sleep(chance.uniform(*every_s))
+        for place, process in enumerate(alive):
+            if process.poll() is not None:
+                _count_death(result, process, armed)
+                alive[place] = _restart(fleet, chance, points, armed)
+        if producing.done():
+            producing.result()
+        victim = chance.randrange(workers)
+        if alive[victim].pid not in armed:
+            fleet.kill(alive[victim])
+            result.kills += 1
+            alive[victim] = _restart(fleet, chance, points, armed)
+    await producing
+
+    def keep_alive() -> None:
+        for place, process in enumerate(alive):
+            if process.poll() is not None:
+                _count_death(result, process, armed)
+                alive[place] = fleet.start()
+
+    await fleet.drained(wait_s=wait_s, meanwhile=keep_alive)
+    for process in alive:
+        if process.poll() is None:
+            fleet.terminate(process)
+    result.seconds = time.monotonic() - began
+    connection = await asyncpg.connect(fleet.database_url)
+    try:
+        result.wrong = differences(expected(np.arange(events)), await observe(connection))
+        result.wrong += await imbalances(connection)
+    finally:
+        await connection.close()
+    return result
+
+
+def _restart(
+    fleet: Fleet, chance: random.Random, points: list[str], armed: dict[int, str]
+) -> subprocess.Popen[bytes]:
+    """A new worker; while there are points that nobody has died at, it may carry one."""
+    if points and chance.random() < 0.6:
+        point = points.pop(0)
+        process = fleet.start(ML_GUARD_FAILPOINT=f"{point}:{chance.randint(1, 4)}")
+        armed[process.pid] = point
+        return process
+    return fleet.start()
+
+
+def _count_death(result: KillRun, process: subprocess.Popen[bytes], armed: dict[int, str]) -> None:
+    point = armed.pop(process.pid, None)
+    if process.returncode == -signal.SIGKILL and point is not None:
+        result.failpoints.append(point)
+    else:
+        result.wrong.append(f"a worker ended by itself with status {process.returncode}")
+
+
+def report(result: KillRun) -> Table:
+    """The run as a table."""
+    table = Table(title="Workers killed at random moments")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    table.add_row("events", f"{result.events:,}")
+    table.add_row("kill -9 at a random moment", str(result.kills))
+    table.add_row("killed at a failpoint", ", ".join(result.failpoints) or "none")
+    table.add_row("seconds", f"{result.seconds:.0f}")
+    table.add_row("differences from the expected state", str(len(result.wrong)))
+    return table
+
+
+async def long_run(events: int, kills: int, seed: int) -> KillRun:
+    """The whole of it on a stack of its own."""
+    from embedded import stack
+    from stream.migrate import migrate
+    from stream.settings import Settings
+    from stream.topics import ensure_topics
+
+    with tempfile.TemporaryDirectory() as folder:
+        running = stack.start(Path(folder))
+        try:
+            await migrate(running.database_url)
+            settings = Settings(
+                kafka=running.kafka, database_url=running.database_url, topic="kills", dead_topic="kills.dead"
+            )
+            await ensure_topics(settings)
+            with Fleet(running.kafka, running.database_url, "kills", Path(folder) / "workers") as fleet:
+                return await run(fleet, events, kills=kills, seed=seed, every_s=(1.5, 4.0), rate=30_000)
+        finally:
+            running.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    result = asyncio.run(long_run(options.events, options.kills, options.seed))
+    console = Console()
+    console.print(report(result))
+    for line in result.wrong[:20]:
+        console.print(line, style="red")
+    return 1 if result.wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
