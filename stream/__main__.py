@@ -9,7 +9,7 @@ import signal
 import sys
 
 from stream.app import Worker
-from stream.production import refuse_demo_credentials
+from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
 
 
@@ -27,7 +27,11 @@ def main() -> int:
     for noisy in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = Settings()
-    refuse_demo_credentials(settings)
+    try:
+        refuse_demo_credentials(settings)
+    except DemoCredentialError as error:
+        print(error, file=sys.stderr)
+        return 2
     try:
         asyncio.run(_main(settings))
     except Exception:

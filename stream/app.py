@@ -19,6 +19,7 @@ from yarl import URL
 
 from stream.catalog import Catalog
 from stream.closing.service import ClosingService
+from stream.healthcheck import heartbeat_file
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.ingestion import Ingestion
@@ -218,6 +219,7 @@ class Worker:
                 behind = broker.behind(written)
                 failed_at = ingestion.database_failed_at
                 watchdog.show(Progress(sum(written.values()), behind > 0, failed_at is not None))
+                heartbeat_file().touch()
             now = time.monotonic()
             if now - logged_at < LOG_EVERY_S:
                 continue

@@ -38,6 +38,13 @@ _of_the_parent: list[object] = []
 """A forked child never lets go of its parent's producers: finalising one would close what the parent still uses."""
 
 
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
 class KafkaTransport(Transport):
     """One batch is one record, without a key, acknowledged by all in-sync replicas (`acks=all`, idempotent).
 
@@ -62,7 +69,7 @@ class KafkaTransport(Transport):
     def open(self) -> None:
         if self._loop is None:
             loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="ml-guard-kafka", daemon=True).start()
+            threading.Thread(target=_run, args=(loop,), name="ml-guard-kafka", daemon=True).start()
             self._loop = loop
 
     def send(self, batch: Batch, timeout_s: float) -> Receipt:

@@ -1,0 +1,28 @@
+"""Is the API of this machine alive? `python -m api.healthcheck` exits 0 if it is."""
+
+from __future__ import annotations
+
+import sys
+
+import httpx
+
+from stream.settings import Settings
+
+TIMEOUT_S = 3.0
+
+
+def main() -> int:
+    """Ask the liveness endpoint, where the settings say that it listens."""
+    settings = Settings()
+    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host  # noqa: S104
+    url = f"http://{host}:{settings.api_port}/api/v1/health"
+    try:
+        answer = httpx.get(url, timeout=TIMEOUT_S)
+    except httpx.HTTPError as error:
+        print(f"no answer from {url}: {type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0 if answer.status_code == 200 and answer.json() == {"status": "ok"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

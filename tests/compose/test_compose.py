@@ -1,0 +1,72 @@
+"""Would `docker compose up` work? Every service's exact command, environment and health check, on the embedded parts.
+
+No engine is needed: the compose file is read, its host names and ports are put on free ports of this machine, and the
+services are started in the order that `depends_on` gives. What stays untested here is the building of the image.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import uuid
+
+import httpx
+import pytest
+
+from embedded.process import HOST
+from tests.compose.services import OURS, ROOT, SERVICES, WAIT_S, Ports, command, environment
+
+
+def test_the_services_run_with_their_exact_commands_and_count_an_event(running: Ports) -> None:
+    headers = {"X-API-Key": "demo-key"}
+    with httpx.Client(base_url=f"http://{HOST}:{running.api}/api/v1", headers=headers, timeout=30) as api:
+        assert api.get("/health").json() == {"status": "ok"}
+        project = f"compose-{uuid.uuid4().hex[:8]}"
+        assert api.post("/projects", json={"project_id": project, "zone": "UTC"}).status_code == 201
+        event = {"project_id": project, "model_id": "m", "latency_ms": 12.0, "features": {"age": 41}}
+        assert api.post("/events", json=event).json()["accepted"] == 1
+
+        deadline = time.monotonic() + WAIT_S
+        while not (rows := api.get("/metrics/daily", params={"project_id": project}).json()["items"]):
+            assert time.monotonic() < deadline, "the event did not come out as a daily metric"
+            time.sleep(0.1)
+        assert (rows[0]["requests"], rows[0]["status"]) == (1, "provisional")
+
+
+@pytest.mark.parametrize("service", [name for name in OURS if name != "migrate"])
+def test_in_production_no_service_starts_on_a_demo_credential(service: str) -> None:
+    env = environment(service, Ports()) | {"ML_GUARD_ENV": "production"}
+    done = subprocess.run(
+        command(service), env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "demo" in done.stdout + done.stderr
+    assert "demo-key" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_every_published_port_is_bound_to_loopback() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert all(str(port).startswith("127.0.0.1:") for port in published)
+
+
+def test_every_foreign_image_has_an_exact_version() -> None:
+    images = {name: service["image"] for name, service in SERVICES.items() if "build" not in service}
+    assert set(images) == {"kafka", "timescaledb", "grafana"}
+    assert all(re.search(r":\d+\.\d+\.\d+", image) for image in images.values())
+
+
+def test_every_service_that_stays_up_has_a_health_check() -> None:
+    assert [
+        name
+        for name, service in SERVICES.items()
+        if service.get("restart") != "no" and "healthcheck" not in service
+    ] == []
+
+
+def test_the_demo_settings_are_warned_of_at_the_head_of_the_file() -> None:
+    head = (ROOT / "docker-compose.yml").read_text()[:600]
+    assert "DEMO SETTINGS" in head
+    assert "ML_GUARD_ENV=production" in head
