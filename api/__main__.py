@@ -6,10 +6,15 @@ import logging
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from stream.production import DemoCredentialError
 from stream.settings import Settings
+
+SHUTDOWN_S = 10
+"""For requests that run when a signal comes; the bridge's own wait for Kafka is as long."""
+KEEP_ALIVE_S = 30
 
 
 def main() -> int:
@@ -22,7 +27,13 @@ def main() -> int:
     except DemoCredentialError as error:
         print(error, file=sys.stderr)
         return 2
-    uvicorn.run(
+    uvicorn.Server(server_config(app, settings)).run()
+    return 0
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the app is served."""
+    return uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
@@ -31,11 +42,9 @@ def main() -> int:
         log_config=None,
         access_log=False,  # counted in /metrics; a line a request would cost more than the request
         server_header=False,
-        timeout_graceful_shutdown=10,
-        timeout_keep_alive=30,
-        h11_max_incomplete_event_size=65_536,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -72,13 +72,13 @@ async def _stream(
     feed: Feed = services.feed
     try:
         yield ServerSentEvent(data=f'{{"change_id":{position}}}', event="hello", retry=RETRY_MS)
-        if seen is not None and seen != position:
-            missed = await _missed(services, listener, seen, position)
+        sent = position
+        if seen is not None:
+            sent, missed = await _missed(services, listener, seen, position)
             if missed is None:
                 yield _resync("more has changed than a stream makes up for")
             for row in missed or ():
                 yield _metric(row)
-        sent = max(position, seen or 0) if seen is not None and seen <= position else position
         while await _still_valid(services, secret):
             for row in await listener.take(LOOK_S):
                 if row["change_id"] > sent:
@@ -91,15 +91,20 @@ async def _stream(
         feed.leave(listener)
 
 
-async def _missed(services: Services, listener: Listener, seen: int, position: int) -> list[Row] | None:
-    """What changed after `seen`, up to `position`; None if that is too much, or `seen` is not of this database."""
-    if seen > position:
-        return None
+async def _missed(
+    services: Services, listener: Listener, seen: int, position: int
+) -> tuple[int, list[Row] | None]:
+    """From where the stream goes on, and what changed between `seen` and there.
+
+    None: that is too much to make up for, or `seen` is of another database.
+    """
     async with services.database.connection() as connection:
+        if seen > position:  # the feed is a moment behind; the reader may be ahead of it, not of the database
+            return (seen, []) if seen <= await reading.last_change(connection) else (position, None)
         rows = await reading.changed_metrics(connection, seen, QUEUE + 1)
     if len(rows) > QUEUE:
-        return None
-    return [row for row in rows if row["change_id"] <= position and listener.wants(row)]
+        return position, None
+    return position, [row for row in rows if row["change_id"] <= position and listener.wants(row)]
 
 
 async def _still_valid(services: Services, secret: str | None) -> bool:

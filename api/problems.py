@@ -55,13 +55,6 @@ CODES: Mapping[str, tuple[int, str]] = {
 }
 BY_STATUS = {status: code for code, (status, _) in reversed(list(CODES.items()))}
 
-CAPTURE_CODES = {
-    "UnknownModel": "unknown_model",
-    "UnknownVersion": "unknown_baseline",
-    "OpenDays": "conflict",
-    "CaptureRaced": "conflict",
-}
-
 
 class Problem(Exception):  # noqa: N818  the RFC's own word
     """An answer that says what is wrong. `extra` stands beside the standard members of the document."""
@@ -144,7 +137,7 @@ def from_validation(error: RequestValidationError) -> Problem:
 
 def from_capture(error: CaptureError) -> Problem:
     """What a baseline's capture refuses."""
-    code = CAPTURE_CODES.get(type(error).__name__, "invalid_request")
+    code = error.code if error.code in CODES else "conflict" if error.retriable else "invalid_request"
     return Problem(code, str(error), reason=error.code)
 
 

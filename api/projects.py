@@ -46,8 +46,8 @@ class NewProject(Strict):
 class ProjectChange(Strict):
     """What is to be changed. A new zone takes effect at its next midnight."""
 
-    name: Name | None = None
-    zone: ZoneName | None = None
+    name: Name | None = Field(None, examples=["Customer churn"])
+    zone: ZoneName | None = Field(None, examples=["America/Toronto"])
     dedupe_by_event_id: bool | None = None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,7 +14,9 @@ import httpx
 import pytest
 import uvicorn
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from fastapi import FastAPI
 
+from api.__main__ import server_config
 from api.app import create_app
 from embedded.process import HOST, free_port
 from stream.settings import Settings
@@ -26,23 +27,13 @@ DEMO = "demo-key"
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
-    """The app with these settings, answering at the address given."""
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=HOST,
-            port=port,
-            loop="uvloop",
-            http="httptools",
-            log_config=None,
-            timeout_graceful_shutdown=2,
-        )
-    )
+def served(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
+    """The app with these settings, served as `python -m api` does, answering at the address given."""
+    settings = settings.model_copy(update={"api_port": free_port()})
+    server = uvicorn.Server(server_config(app or create_app(settings), settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    address = f"http://{HOST}:{port}"
+    address = f"http://{HOST}:{settings.api_port}"
     for _ in range(200):
         try:
             httpx.get(f"{address}/api/v1/health")
@@ -158,6 +149,3 @@ def door(make_settings: Callable[..., Settings]) -> Iterator[Door]:
     settings = make_settings()
     with served(settings) as address:
         yield Door(address, settings)
-
-
-__all__ = ["DEMO", "Door", "asyncio", "served"]

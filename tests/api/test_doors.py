@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -17,14 +17,15 @@ _RANGE = {"from": "2025-01-01T00:00:00Z", "to": "2025-01-02T00:00:00Z"}
 _MODEL = {"project_id": P, "model_id": "m"}
 
 
-class Try(NamedTuple):
+@dataclass(frozen=True)
+class Try:
     """A request that its scope opens: how to make it, and whether it names the project `P`."""
 
     scope: str | None
     names_project: bool
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = field(default_factory=dict)
     body: Any = None
-    path: dict[str, str] = {}
+    path: dict[str, str] = field(default_factory=dict)
 
 
 DOORS = {
@@ -86,11 +87,11 @@ def status_of(door: Door, key: str | None, operation: tuple[str, str]) -> tuple[
 
 
 @pytest.fixture(scope="module")
-def door_with_project(door: Door) -> Iterator[Door]:
+def door_with_project(door: Door) -> Door:
     with door.client() as client:
         for name in (P, "another"):
             client.post("/projects", json={"project_id": name, "zone": "UTC"}).raise_for_status()
-    yield door
+    return door
 
 
 def test_no_route_is_missing_from_this_table() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -128,7 +129,7 @@ def test_days_around_a_change_of_zone_have_neither_gap_nor_overlap(door: Door, z
     second = 1_000_000
     at = int(now.timestamp()) * second - 3 * 86_400 * second
     days = list(calendar.days_between(at, at + 6 * 86_400 * second))
-    assert all(day.end_us == following.start_us for day, following in zip(days, days[1:], strict=False))
+    assert all(day.end_us == following.start_us for day, following in pairwise(days))
     assert {day.zone for day in days} == {"Asia/Tokyo", zone}
 
 
@@ -155,5 +156,4 @@ def _change(door: Door, project: str, zone: str, now: datetime) -> projects.Proj
         finally:
             await connection.close()
 
-    changed = result_of(change())
-    return changed
+    return result_of(change())
