@@ -37,6 +37,12 @@ CLOSE_EVERY_S = 0.5
 HOUSEKEEPING_EVERY_S = 60.0
 RETRY_AFTER_S = 1.0
 
+STOPS_WITHIN_S = 5.0
+"""How long a stop waits for what is being written; what takes longer is rolled back, and another leader does it."""
+
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a database that is away, restarting or refusing looks like."""
+
 # Connections are made when they are needed: one keeps the lease, even while the other two are long at work.
 _CONNECTIONS = 3
 
@@ -101,7 +107,7 @@ class ClosingService:
         while not self._stop.is_set():
             try:
                 return await connect(self._database, size=_CONNECTIONS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("closing waits for the database: %s", error)
                 await self._pause(RETRY_AFTER_S)
         return None
@@ -112,15 +118,16 @@ class ClosingService:
             asyncio.create_task(self._repeat(pool, self._roll, ROLLUP_EVERY_S), name="rollup"),
             asyncio.create_task(self._repeat(pool, self._close, CLOSE_EVERY_S), name="close"),
         ]
-        stopped = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (*loops, stopped):
+            self._stop.set()  # if one of them failed, the others end too
+            _, unfinished = await asyncio.wait(loops, timeout=STOPS_WITHIN_S)
+            for task in unfinished:
                 task.cancel()
             ended = await asyncio.gather(*loops, return_exceptions=True)
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                async with asyncio.timeout(LASTS.total_seconds()), pool.acquire() as connection:
+            with suppress(*AWAY):
+                async with asyncio.timeout(STOPS_WITHIN_S), pool.acquire() as connection:
                     await self._keeper.give_back(connection)
             if isinstance(self._database, str):
                 pool.terminate()
@@ -130,20 +137,20 @@ class ClosingService:
 
     async def _keep(self, pool: Pool) -> None:
         """Hold the lease, or try for it."""
-        while True:
+        while not self._stop.is_set():
             try:
                 async with pool.acquire() as connection:
                     await self._keeper.keep(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("the closing lease could not be kept: %s", error)
-            await asyncio.sleep(LASTS.total_seconds() / 5)
+            await self._pause(LASTS.total_seconds() / 5)
 
     async def _repeat(self, pool: Pool, work: Work, every_s: float) -> None:
         """Do the work again and again while the lease is held.
 
         It rests at least twice as long as it worked: most of the time belongs to the fetching and the checkpoints.
         """
-        while True:
+        while not self._stop.is_set():
             began_s, more = monotonic(), False
             lease = self._keeper.lease
             if lease is not None:
@@ -153,11 +160,11 @@ class ClosingService:
                 except LeaseLostError as error:
                     log.info("%s", error)
                     self._keeper.lost(lease)
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except AWAY as error:
                     log.warning("%s is tried again: %s: %s", work.__name__, type(error).__name__, error)
-                    await asyncio.sleep(RETRY_AFTER_S)
+                    await self._pause(RETRY_AFTER_S)
             worked_s = monotonic() - began_s
-            await asyncio.sleep(2 * worked_s if more else max(every_s - worked_s, 2 * worked_s))
+            await self._pause(2 * worked_s if more else max(every_s - worked_s, 2 * worked_s))
 
     async def _roll(self, connection: Connection, lease: Lease) -> bool:
         done = await self._roller.step(connection, lease)
