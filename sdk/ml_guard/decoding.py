@@ -95,7 +95,7 @@ class EventDecoder:
                 self._features.clear()
             self._features.update(features)
         if event.event_id is not None and not event.event_id.isprintable():
-            _check_name(event.event_id, "event_id")
+            _check_controls(event.event_id, "event_id")
         names = self._names
         if event.project_id not in names or event.model_id not in names or event.endpoint not in names:
             for field in ("project_id", "model_id", "endpoint"):
@@ -213,12 +213,13 @@ def _check_name(text: str, field: str) -> None:
         raise _bad(f"{field} is longer than {MAX_NAME} characters", field)
     if not text.isascii() and len(text.encode()) > MAX_NAME_BYTES:
         raise _bad(f"{field} is longer than {MAX_NAME_BYTES} bytes of UTF-8", field)
-    if not text.isprintable() and _has_control(text):
+    if not text.isprintable():
+        _check_controls(text, field)
+
+
+def _check_controls(text: str, field: str) -> None:
+    if any(character < " " or "\x7f" <= character < "\xa0" for character in text):
         raise _bad(f"{field} holds a control character", field)
-
-
-def _has_control(text: str) -> bool:
-    return any(character < " " or "\x7f" <= character < "\xa0" for character in text)
 
 
 def _check_feature_names(features: Mapping[str, object], max_features: int) -> None:
@@ -231,7 +232,10 @@ def _check_feature_names(features: Mapping[str, object], max_features: int) -> N
 
 
 def _event_id(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and len(value) <= MAX_NAME):
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) <= MAX_NAME:
+        _check_controls(value, "event_id")
         return value
     raise _bad(f"event_id must be text of at most {MAX_NAME} characters", "event_id")
 

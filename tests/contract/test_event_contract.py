@@ -77,6 +77,7 @@ def test_the_slow_way_reads_what_the_fast_way_reads(event: Event) -> None:
 
 
 @given(ALMOST_EVENTS)
+@example({"project_id": "p", "model_id": "m", "event_id": "\x1f"})
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_the_fast_way_accepts_nothing_that_the_slow_way_refuses(value: dict[str, object]) -> None:
     raw = json.dumps(value, allow_nan=True).encode()
