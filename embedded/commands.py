@@ -7,6 +7,8 @@ import os
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from embedded import doctor as examination
@@ -18,6 +20,7 @@ from ml_guard.cli.failures import NEGATIVE
 from ml_guard.cli.output import AsJson, emit, say, spinner
 from stream.settings import DEMO_KEY, Settings
 
+SHOWN_LINES = 5
 STYLES = {"running": "good", "stopped": "quiet", "not running": "bad", "crashed": "bad"}
 
 
@@ -81,32 +84,32 @@ def _unset(name: str) -> bool:
     return not os.environ.get(f"ML_GUARD_{name.upper()}")
 
 
-def _parts(state: dict[str, Any]) -> Any:
+def _parts(state: dict[str, Any]) -> RenderableType:
     if not state["parts"]:
         return f"ML Guard is {state['phase']} ({state['folder']}). Start it with `ml-guard up`."
-    table = Table("part", "state", "process", "address", "since", "restarts", "last crash")
+    table = Table("part", "state", "process", "address", "since", "restarts")
     for part in state["parts"]:
         style = STYLES.get(part["state"], "warn")
-        crash = part["last_crash"]
-        said = f"{crash['at']} {crash['how']}\n" + "\n".join(crash["last_lines"][-3:]) if crash else ""
-        name, address = part["name"], part["address"] or ""
+        shown = f"[{style}]{part['state']}[/{style}]"
         process = str(part["pid"] or "")
         table.add_row(
-            name,
-            f"[{style}]{part['state']}[/{style}]",
-            process,
-            address,
-            part["since"],
-            str(part["restarts"]),
-            said,
+            part["name"], shown, process, part["address"] or "", part["since"], str(part["restarts"])
         )
     table.caption = f"{state['phase']}, logs in {state['folder']}/logs"
-    return table
+    return Group(table, *(_crash(part) for part in state["parts"] if part["last_crash"]))
+
+
+def _crash(part: dict[str, Any]) -> str:
+    crash = part["last_crash"]
+    said = "".join(f"\n  {escape(line)}" for line in crash["last_lines"][-SHOWN_LINES:])
+    return f"[warn]{part['name']} {crash['how']} at {crash['at']}[/warn]" + (
+        f"; it said last:{said}" if said else ""
+    )
 
 
 def _findings(findings: list[examination.Finding]) -> Table:
     table = Table("", "what", "seen", "what to do")
     for finding in findings:
         mark = "[good]ok[/good]" if finding.ok else "[bad]BAD[/bad]"
-        table.add_row(mark, finding.what, finding.seen, "" if finding.ok else finding.remedy)
+        table.add_row(mark, finding.what, escape(finding.seen), "" if finding.ok else finding.remedy)
     return table

@@ -63,7 +63,7 @@ def parts() -> list[Finding]:
             part["state"] if not part["restarts"] else f"{part['state']}, restarted {part['restarts']} times"
         )
         if crash:
-            seen += f"; at {crash['at']} it {crash['how']}: {' '.join(crash['last_lines'][-1:])}"
+            seen += f"; at {crash['at']} it {crash['how']} {' '.join(crash['last_lines'][-1:])}".rstrip()
         findings.append(
             Finding(
                 f"process {part['name']}",

@@ -16,12 +16,12 @@ from typing import Any
 
 from embedded import tools
 from embedded.downloads import database_modules, kafka_jars, needed_tools
-from embedded.errors import PartFailedError, PortTakenError
+from embedded.errors import DemoCredentialsError, PartFailedError, PortTakenError
 from embedded.folder import Folder, birth, end, is_running, write_json
 from embedded.plan import REPOSITORY, Plan
 from embedded.process import free_port, port_is_free, tail
 from embedded.settings import StackSettings
-from stream.production import refuse_demo_credentials
+from stream.production import demo_credentials
 from stream.settings import Settings
 
 START_TIMEOUT_S = 180.0
@@ -77,8 +77,8 @@ def down(settings: StackSettings | None = None, *, delete: bool = False) -> bool
 def _start(folder: Folder, settings: StackSettings, say: Say, step: Say) -> Plan:
     tools.require(*needed_tools())
     _end_all(folder)  # what a killed supervisor has left behind
-    plan = _plan(settings, say)
-    refuse_demo_credentials(Settings(database_url=plan.database_url, demo_key=plan.api_key))
+    plan = plan_for(settings, say)
+    _refuse_demo_credentials(plan)
     step("fetching Apache Kafka")
     kafka_jars()
     step("fetching TimescaleDB")
@@ -102,7 +102,8 @@ def _start(folder: Folder, settings: StackSettings, say: Say, step: Say) -> Plan
     return plan
 
 
-def _plan(settings: StackSettings, say: Say) -> Plan:
+def plan_for(settings: StackSettings, say: Say) -> Plan:
+    """Which ports to use; `say` is told of each that had to be another."""
     if not port_is_free(settings.api_port):
         raise PortTakenError(
             f"port {settings.api_port}, where the API would answer, is taken by another program: "
@@ -116,6 +117,16 @@ def _plan(settings: StackSettings, say: Say) -> Plan:
         database_password=settings.database_password,
         api_key=settings.api_key,
     )
+
+
+def _refuse_demo_credentials(plan: Plan) -> None:
+    """As every service does in production, but before the first has started and with the embedded stack's settings."""
+    services = Settings(database_url=plan.database_url, demo_key=plan.api_key)
+    if services.env == "production" and demo_credentials(services):
+        raise DemoCredentialsError(
+            "ML_GUARD_ENV=production refuses demo credentials: set ML_GUARD_DATABASE_PASSWORD to a password of "
+            "your own, and leave ML_GUARD_DEMO_KEY unset (`ml-guard key create` makes keys)"
+        )
 
 
 def _free(name: str, port: int, setting: str, say: Say) -> int:

@@ -43,12 +43,12 @@ def accepts(port: int) -> bool:
     return True
 
 
-def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, "" while there is none."""
+def tail(log: Path, since: int = 0, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log after byte `since`, "" while there is none."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 16_384))
+        file.seek(max(since, log.stat().st_size - 16_384))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
@@ -66,6 +66,7 @@ class Part:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 command,
@@ -86,14 +87,19 @@ class Part:
         """None while it runs; negative for a signal."""
         return self._process.poll()
 
+    @property
+    def last_lines(self) -> str:
+        """What it said last, and nothing that an earlier run said."""
+        return tail(self.log, self._log_start)
+
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if self.exit_code is not None:
-                raise PartFailedError(f"{self.name} ended with code {self.exit_code}:\n{tail(self.log)}")
+                raise PartFailedError(f"{self.name} ended with code {self.exit_code}:\n{self.last_lines}")
             if time.monotonic() > deadline:
                 raise PartFailedError(
-                    f"{self.name} was not ready within {timeout_s:.0f} s:\n{tail(self.log)}"
+                    f"{self.name} was not ready within {timeout_s:.0f} s:\n{self.last_lines}"
                 )
             time.sleep(READY_POLL_S)
 

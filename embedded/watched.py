@@ -11,7 +11,7 @@ from typing import Any
 
 from embedded.errors import EmbeddedError
 from embedded.folder import birth
-from embedded.process import Part, tail
+from embedded.process import Part
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ def ending(code: int) -> str:
     """An exit code in words.
 
     >>> ending(-9)
-    'killed by SIGKILL'
+    'was killed by SIGKILL'
     >>> ending(70)
     'ended with code 70'
     """
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 class Watched:
@@ -60,7 +60,7 @@ class Watched:
         """True if the part has just been found dead."""
         if self.state != "running" or self.part is None or self.part.exit_code is None:
             return False
-        self._crashed(ending(self.part.exit_code), tail(self.part.log))
+        self._crashed(ending(self.part.exit_code), self.part.last_lines)
         return True
 
     @property
