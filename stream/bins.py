@@ -24,6 +24,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from stream.drift import Z_99
 from stream.sketches import CategorySketch, K, LabelCount, NumericSketch
 
 Floats = npt.NDArray[np.float64]
@@ -43,8 +44,6 @@ CONTESTED = 2.0
 """Within two standard deviations of the best label without a bin, a label may owe its bin to luck."""
 
 BOOLEAN_LABELS = ("false", "true")
-Z_99 = 2.576
-"""Two-sided 99 % point of the normal distribution: from a bound at 99 % to a standard deviation."""
 
 
 class Kind(StrEnum):
@@ -74,7 +73,8 @@ class FrozenBins:
     m : int
         The baseline's events.
     s : ndarray of float64
-        Standard deviation of each share that is due to the sketch; 0 where it is exact.
+        Standard deviation of each share that is due to the sketch; 0 where it is exact. Where the share is 0 and this
+        is not, the sketch may have missed up to ``2.576 s``.
     """
 
     kind: Kind
@@ -159,7 +159,7 @@ def freeze(
     m = present_events if events is None else events
     if isinstance(sketch, NumericSketch):
         values, weights = sketch.weighted_values()
-        return _freeze_numeric(values, weights, m, n_bins, sketch.pmf_error)
+        return _freeze_numeric(values, weights, m, n_bins, sketch)
     if kind is Kind.BOOLEAN:
         return _freeze_boolean({item.label: item.estimate for item in sketch.items()}, m)
     return _freeze_labels(sketch, m, top_k)
@@ -178,7 +178,7 @@ def freeze_values(
         numbers = values[np.isfinite(values)].astype(np.float64)
         distinct, weights = np.unique(numbers, return_counts=True)
         m = values.size if events is None else events
-        return _freeze_numeric(distinct, weights.astype(np.float64), m, n_bins, 0.0)
+        return _freeze_numeric(distinct, weights.astype(np.float64), m, n_bins, None)
     sketch = CategorySketch()
     sketch.update(Counter(values))
     return freeze(sketch, events=events, top_k=top_k)
@@ -223,7 +223,7 @@ def counts_of(sketch: Sketch, bins: FrozenBins, events: int) -> tuple[Floats, Fl
     if isinstance(sketch, NumericSketch):
         inside = sketch.pmf(bins.edges) * sketch.n if sketch.n else np.zeros(bins.size - 1)
         x = np.append(inside, missing)
-        return x, _sketch_deviation(x, events, sketch.pmf_error)
+        return x, _sketch_deviation(x, events, sketch, bins.edges)
     x = np.append(_label_counts(sketch, bins), missing)
     return x, _bound_deviation(x, events, sketch.error)
 
@@ -248,13 +248,15 @@ def _label_counts(sketch: CategorySketch, bins: FrozenBins) -> Floats:
     return np.append(head, tail * ((sketch.n - float(head.sum())) / tail.sum()))
 
 
-def _freeze_numeric(values: Floats, weights: Floats, m: int, n_bins: int, pmf_error: float) -> FrozenBins:
+def _freeze_numeric(
+    values: Floats, weights: Floats, m: int, n_bins: int, sketch: NumericSketch | None
+) -> FrozenBins:
     if not 2 <= n_bins <= MAX_BINS:
         raise ValueError(f"bins must be 2 to {MAX_BINS}, not {n_bins}")
     edges = _edges(values, weights, n_bins)
     inside = np.bincount(np.searchsorted(edges, values), weights=weights, minlength=edges.size + 1)
     y = np.append(inside, _missing(m, int(weights.sum())))
-    return FrozenBins(Kind.NUMERIC, edges, (), None, _shares(y, m), m, _sketch_deviation(y, m, pmf_error))
+    return FrozenBins(Kind.NUMERIC, edges, (), None, _shares(y, m), m, _sketch_deviation(y, m, sketch, edges))
 
 
 def _edges(values: Floats, weights: Floats, n_bins: int) -> Floats:
@@ -311,17 +313,21 @@ def _shares(y: Floats, m: int) -> Floats:
     return y / m if m else np.zeros(y.size)
 
 
-def _sketch_deviation(x: Floats, events: int, pmf_error: float) -> Floats:
-    """From the published 99 % bound on a share; nothing for bins that are empty or exact (missing).
+def _sketch_deviation(x: Floats, events: int, sketch: NumericSketch | None, edges: Floats) -> Floats:
+    """From the published 99 % bound on a share; nothing for the missing bin and beyond the exact extremes.
 
     A compaction disturbs a bin only if an odd number of its k items are of the bin, so below a share of 1 / k the
-    variance falls with the share.
+    variance falls with the share. A share above 1 / k is missed once in a hundred times: so much may be in a bin
+    between the extremes that shows nothing.
     """
-    present = float(x[:-1].sum())
-    if pmf_error == 0.0 or present == 0:
-        return np.zeros(x.size)
-    s = pmf_error / Z_99 * np.sqrt(np.minimum(1.0, K * x / present)) * (present / events)
-    s[-1] = 0.0
+    s = np.zeros(x.size)
+    if sketch is None or not sketch.estimating:
+        return s
+    present = sketch.n / events
+    low, high = np.searchsorted(edges, [sketch.minimum, sketch.maximum])
+    share = x[low : high + 1] / sketch.n
+    seen = sketch.pmf_error * np.sqrt(np.minimum(1.0, K * share))
+    s[low : high + 1] = np.where(share > 0, seen, 1 / K) / Z_99 * present
     return s
 
 

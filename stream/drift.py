@@ -17,6 +17,9 @@ from scipy.special import chdtrc, rel_entr
 
 Floats = npt.NDArray[np.float64]
 
+Z_99 = 2.576
+"""Two-sided 99 % point of the normal distribution: from a bound at 99 % to a standard deviation and back."""
+
 ALPHA = 0.005
 """At 0.01, where E0 is near its limit, PSI is above the warning level whenever the test rejects, so one feature in a
 hundred without drift would be a warning. At 0.005 half a standard deviation is still found in 99.6 % at n = m = 400."""
@@ -99,6 +102,9 @@ def score(
         PSI = sum (p - q) ln(p / q)
         E0  = sum (q (1 - q) (1/n + 1/m) + s^2 + s_day^2) / q
 
+    A bin in which a sketch shows nothing, but may have missed values (share 0, deviation s > 0), gets the benefit of
+    the doubt before all this: the other side's share, up to ``2.576 s``.
+
     Smoothing towards the pooled share leaves the expected PSI without drift at E0, for any n and m; adding one half to
     every bin instead invents drift when n is far below m. The test is Pearson's chi-square divided by
     ``E0 / ((B - 1) (1/n + 1/m))``, with B - 1 degrees of freedom.
@@ -117,15 +123,20 @@ def score(
     0.0527
     """
     day, base = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    contributions = np.zeros(day.size)
+    if not day.any() or not base.any():
+        return Score(0.0, math.inf, 0.0, 0, 1.0, 1.0, 0.0, 0.0, contributions)
+    variance: Floats | float = 0.0
+    if s is not None:
+        base = _doubted(base, day, s)
+        variance = np.square(s)
+    if s_day is not None:
+        day = _doubted(day, base, s_day)
+        variance = variance + np.square(s_day)
     both = day + base
     filled = both > 0
     n, m = float(np.add.reduce(day)), float(np.add.reduce(base))
     bins = int(np.count_nonzero(filled))
-    contributions = np.zeros(day.size)
-    if n <= 0 or m <= 0:
-        return Score(0.0, math.inf, 0.0, max(bins - 1, 0), 1.0, 1.0, 0.0, 0.0, contributions)
-
-    variance = _squares(s, s_day)
     if bins < day.size:
         day, base, both = day[filled], base[filled], both[filled]
         variance = variance[filled] if isinstance(variance, np.ndarray) else variance
@@ -160,12 +171,13 @@ def score(
     )
 
 
-def _squares(*deviations: Floats | None) -> Floats | float:
-    total: Floats | float = 0.0
-    for s in deviations:
-        if s is not None:
-            total = total + np.square(s)
-    return total
+def _doubted(counts: Floats, others: Floats, s: Floats) -> Floats:
+    """Counts in which empty bins of an unsure sketch have the other side's share, up to the share it may have missed."""
+    doubt = (counts == 0) & (s > 0) & (others > 0)
+    if not doubt.any():
+        return counts
+    total = counts.sum()
+    return np.where(doubt, total * np.minimum(others / others.sum(), Z_99 * s), counts)
 
 
 def benjamini_hochberg(p_values: Sequence[float] | Floats) -> Floats:

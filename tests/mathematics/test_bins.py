@@ -141,6 +141,18 @@ def test_s_is_the_published_error_over_the_normal_point() -> None:
     assert bins.s[-1] == 0
 
 
+def test_s_of_a_light_bin_falls_with_its_share_and_is_the_resolution_where_nothing_shows() -> None:
+    """Atoms at 0, 1 and 2; a few values below 0, none between the atoms, and none above 2, which is the maximum."""
+    values = np.concatenate((np.repeat([0.0, 1.0, 2.0], [40_000, 30_000, 29_900]), np.full(100, -5.0)))
+    sketch = sketch_of(np.random.default_rng(1).permutation(values))
+    bins = freeze(sketch, events=200_000)
+    assert bins.names == ["< 0", "= 0", "> 0, < 1", "= 1", "> 1, < 2", "= 2", "> 2", "missing"]
+    full = 0.5 * sketch.pmf_error / 2.576
+    light = 0.5 / 200 / 2.576 if bins.q[0] == 0 else full * np.sqrt(200 * 2 * bins.q[0])
+    expected = [light, full, 0.5 / 200 / 2.576, full, 0.5 / 200 / 2.576, full, 0, 0]
+    np.testing.assert_allclose(bins.s, expected, rtol=1e-9)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     baseline=st.lists(st.floats(-100, 100) | st.integers(0, 3).map(float), min_size=1, max_size=80),
