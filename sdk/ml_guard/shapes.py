@@ -325,6 +325,7 @@ class DeadLetterDetail(DeadLetter, frozen=True, kw_only=True):
 
     original_base64: str | None = None
     original_text: str | None = None
+    truncated: bool = False
 
 
 class Replayed(Shape, frozen=True, kw_only=True):
