@@ -86,8 +86,10 @@ def parse_version(text: str) -> tuple[int, ...] | None:
     (20, 20, 2)
     >>> parse_version("Apache Maven 3.8.7")
     (3, 8, 7)
+    >>> parse_version("\\x1b[1mApache Maven 3.8.7\\x1b[m")  # as it answers where colour is forced
+    (3, 8, 7)
     """
-    found = re.search(r"(\d+(?:\.\d+)*)", text)
+    found = re.search(r"(\d+(?:\.\d+)*)", re.sub(r"\x1b\[[\d;]*m", "", text))
     if found is None:
         return None
     numbers = tuple(int(part) for part in found.group(1).split("."))
