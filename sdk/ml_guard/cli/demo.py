@@ -6,9 +6,6 @@ stack that has its data: what was counted is not counted twice, and the open day
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -16,19 +13,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from ml_guard.cli import demo_view
-from ml_guard.cli.connection import Address, address
-from ml_guard.cli.failures import CommandError
-from ml_guard.cli.output import AsJson, emit, say, stdout
+from ml_guard.cli.output import AsJson, emit, stdout
 from ml_guard.cli.replay import Events, EventsTopic, Kafka, Seed, needs_replay_extra
 from ml_guard.cli.reporting import Reporter
+from ml_guard.cli.starting import running_stack
 from ml_guard.client import MLGuardClient
-from ml_guard.errors import MLGuardError
 
 if TYPE_CHECKING:
     from ml_guard.replay.topic import Topic
 
-SETTINGS = {"ML_GUARD_DEMO_KEY": "demo-key", "ML_GUARD_GRACE_S": "5", "ML_GUARD_SETTLE_S": "2"}
-"""For a stack that the demo starts: one key for everything, and days that close within seconds."""
 SHOWN_DAYS = 3
 DEDUPLICATED_DAYS = 5
 """Batches of days older than this are not sent again: the product forgets their ids after seven."""
@@ -84,48 +77,6 @@ def demo(
         emit(result.data(), True, str)
     else:
         stdout().print(demo_view.draw(result, where, seconds))
-
-
-def running_stack(context: typer.Context, kafka: str | None) -> Address:
-    """The stack that answers; if none does, one is started: with Docker if STACK says so, else the embedded one."""
-    where = address(context, kafka)
-    if answers(where):
-        say(f"[good]✓[/good] Using the stack that runs at {where.url}")
-        return where
-    options = context.find_root().obj or {}
-    if options.get("url") or os.environ.get("ML_GUARD_URL"):
-        raise CommandError(
-            f"nobody answers at {where.url}", "Start that stack, or leave --url and ML_GUARD_URL away."
-        )
-    docker = os.environ.get("STACK") == "docker"
-    command = (
-        ["docker", "compose", "up", "--build", "--detach", "--wait"]
-        if docker
-        else [sys.executable, "-c", "from ml_guard.cli import main; main()", "up"]
-    )
-    try:
-        done = subprocess.run(command, env={**SETTINGS, **os.environ}, stdout=sys.stderr, check=False)
-    except FileNotFoundError:
-        raise CommandError(f"{command[0]} is not installed", "Install it, or use STACK=embedded.") from None
-    if done.returncode:
-        raise CommandError(
-            "the stack did not start", "What is wrong stands above; `ml-guard doctor` says more."
-        )
-    where = address(context, kafka)
-    if not answers(where):
-        raise CommandError(
-            f"the stack has started, but nobody answers at {where.url}", "See `ml-guard status`."
-        )
-    return where
-
-
-def answers(where: Address) -> bool:
-    """Whether the API is there."""
-    try:
-        with MLGuardClient(base_url=where.url, api_key=where.api_key, timeout_s=5.0) as api:
-            return api.health().status == "ok"
-    except MLGuardError:
-        return False
 
 
 def origins(api: MLGuardClient) -> dict[str, date]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_guard.cli.connection import address, client
+from ml_guard.cli.connection import address
 from ml_guard.cli.failures import NEGATIVE
 from ml_guard.cli.options import maybe_day
 from ml_guard.cli.output import AsJson, emit, stdout
 from ml_guard.cli.replay import Anchor, Events, EventsTopic, Kafka, Seed, needs_replay_extra
 from ml_guard.cli.reporting import Reporter
+from ml_guard.cli.starting import stack_for_a_while
+from ml_guard.client import MLGuardClient
+
+if TYPE_CHECKING:
+    from ml_guard.replay.claims import Claim
 
 SHOWN = 5
 """What is wrong, claim by claim, is shown up to this many lines."""
@@ -31,6 +37,9 @@ def validate(
     suffix: Annotated[
         str | None, typer.Option(help="Appended to the project ids; by default a new one a run.")
     ] = None,
+    start: Annotated[
+        bool, typer.Option("--start", help="If no stack answers, start one and end it again; its data stays.")
+    ] = False,
     kafka: Kafka = None,
     topic: EventsTopic = "ml_guard.events",
     as_json: AsJson = False,
@@ -53,16 +62,13 @@ def validate(
         calendar_days=True,
     )
     claims = []
-    with client(context) as api:
-        session = Session(api, made, address(context, kafka).kafka, events_topic=topic, reporter=Reporter())
+    stack = stack_for_a_while(context, kafka) if start else nullcontext(address(context, kafka))
+    with stack as where, MLGuardClient(base_url=where.url, api_key=where.api_key) as api:
+        session = Session(api, made, where.kafka, events_topic=topic, reporter=Reporter())
         for claim in run(session):
             claims.append(claim)
             if not as_json:
-                style = "good" if claim.holds else "bad"
-                stdout().print(f"[{style}]{claim.line()[:4]}[/]", end="")
-                stdout().print(claim.line()[4:], markup=False, soft_wrap=True)
-                for wrong in () if claim.holds else claim.wrong[:SHOWN]:
-                    stdout().print(f"      {wrong}", markup=False, style="quiet", soft_wrap=True)
+                _show(claim)
     failed = sum(not claim.holds for claim in claims)
     if as_json:
         emit({"passed": len(claims) - failed, "failed": failed, "claims": claims}, True, str)
@@ -70,3 +76,11 @@ def validate(
         stdout().print(f"\n{len(claims) - failed} claims hold, {failed} do not.")
     if failed:
         raise typer.Exit(NEGATIVE)
+
+
+def _show(claim: Claim) -> None:
+    console, line = stdout(), claim.line()
+    console.print(f"[{'good' if claim.holds else 'bad'}]{line[:4]}[/]", end="")
+    console.print(line[4:], markup=False, soft_wrap=True)
+    for wrong in () if claim.holds else claim.wrong[:SHOWN]:
+        console.print(f"      {wrong}", markup=False, style="quiet", soft_wrap=True)

@@ -57,6 +57,8 @@ def folded(client: MLGuardClient, ends: Mapping[int, int]) -> Callable[[], str |
 
     def look() -> str | None:
         ready = client.ready()
+        if ready.database is not None and ready.database.schema not in (None, "current"):
+            raise WaitError(" ".join(ready.reasons))
         stopped = [
             f"partition {p.partition} stopped: {p.stopped_reason}"
             for p in ready.partitions
