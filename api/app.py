@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from api import (
     baselines,
@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 RESOURCES = (
+    events,  # first: routes are tried in this order
     health,
     ready,
-    events,
     projects,
     keys,
     models,
@@ -83,10 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.state.scrapes = prometheus.Scrapes()
-    api = APIRouter(prefix=PREFIX)
     for resource in RESOURCES:
-        api.include_router(resource.router)
-    app.include_router(api)
+        app.include_router(resource.router, prefix=PREFIX)
     app.include_router(prometheus.router)
     install(app)
     describe(app)

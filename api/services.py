@@ -49,7 +49,7 @@ class Services:
         )
 
     async def open(self) -> None:
-        """Start what runs beside requests; waits for neither broker nor database."""
+        """Start what runs beside requests; neither broker nor database need be there."""
         await self.database.open()
         await self.bridge.open()
 

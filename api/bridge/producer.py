@@ -19,6 +19,7 @@ RECORD_OVERHEAD = 2_048
 """Bytes that a waiting record costs beside its own: the task, its future, the producer's bookkeeping."""
 
 AGAIN_S = 0.5
+FIRST_S = 2.0
 STOP_S = 5.0
 
 
@@ -30,14 +31,17 @@ class Producer:
         self._ack_s, self._record_bytes = ack_s, record_bytes
         self._producer: AIOKafkaProducer | None = None
         self._failed = asyncio.Event()
+        self._connected = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._waiting: dict[int, float] = {}
         self._acks: set[asyncio.Future[object]] = set()
         self._number = 0
 
     async def open(self) -> None:
-        """Begin to connect; does not wait for the broker."""
+        """Begin to connect; waits for the broker a moment only, so that a first request finds it."""
         self._keeper = asyncio.create_task(self._keep(), name="bridge producer")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._connected.wait(), FIRST_S)
 
     async def close(self) -> None:
         """Send what waits, for a few seconds at most, and end."""
@@ -117,6 +121,7 @@ class Producer:
                 continue
             self._producer = producer
             self._failed.clear()
+            self._connected.set()
             await self._failed.wait()
             log.error("the bridge's producer failed for good and is made anew")
             await self._stop()
