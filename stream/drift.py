@@ -173,11 +173,11 @@ def score(
 
 def _doubted(counts: Floats, others: Floats, s: Floats) -> Floats:
     """Counts in which empty bins of an unsure sketch have the other side's share, up to the share it may have missed."""
-    doubt = (counts == 0) & (s > 0) & (others > 0)
-    if not doubt.any():
+    empty = counts == 0
+    if not s[empty].any():
         return counts
-    total = counts.sum()
-    return np.where(doubt, total * np.minimum(others / others.sum(), Z_99 * s), counts)
+    missed = counts.sum() * np.minimum(others / others.sum(), Z_99 * s)
+    return np.where(empty, missed, counts)
 
 
 def benjamini_hochberg(p_values: Sequence[float] | Floats) -> Floats:

@@ -34,7 +34,7 @@ def test_a_model_day_of_fifty_features_without_drift_is_quiet(name: str) -> None
     """Where E0 is near its limit, so that only the test stands between chance and an alarm."""
     random = np.random.default_rng(102)
     for n, m in ((400, 400), (250, 10_000)):
-        against = baselines(BY_NAME[name], random, m, most=500)
+        against = baselines(BY_NAME[name], random, m, most=200_000 // m)
         found = rates(scores(BY_NAME[name], against, random, n, trials=1_000 * 50), features=50)
         assert found.alarms < QUIET, (n, m, found)
 

@@ -78,15 +78,15 @@ def first_instant(day: date, zone: str) -> int:
 
 @lru_cache(maxsize=1)
 def all_changes() -> list[tuple[str, int]]:
-    """Every change of every distinct zone since 1900."""
+    """Every change of every distinct zone from 1960 to 2037."""
     distinct = {}
     sample = [
-        us(f"{year}-{month}-01T00:00:00+00:00") for year in range(1900, 2040, 3) for month in ("01", "07")
+        us(f"{year}-{month}-01T00:00:00+00:00") for year in range(1960, 2040, 3) for month in ("01", "07")
     ]
     for zone in ZONES:
         rules = load_zone(zone)
         distinct.setdefault(tuple(from_us(at).astimezone(rules).utcoffset() for at in sample), zone)
-    begin, end = us("1900-01-01T00:00:00+00:00"), us("2038-01-01T00:00:00+00:00")
+    begin, end = us("1960-01-01T00:00:00+00:00"), us("2038-01-01T00:00:00+00:00")
     return [(zone, at) for zone in distinct.values() for at in changes(zone, begin, end, 14 * DAY_US)]
 
 

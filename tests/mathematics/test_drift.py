@@ -67,7 +67,7 @@ def tables(draw: st.DrawFn) -> tuple[list[float], list[float], list[float], list
     return [float(v) for v in x], [float(v) for v in y], draw(deviations), draw(deviations)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(tables())
 def test_every_number_equals_an_independent_calculation(
     table: tuple[list[float], list[float], list[float], list[float]],
