@@ -14,6 +14,8 @@ BATCH_BYTES = 512 * 1024
 """Of one request to the broker: large enough that the round trips do not count, below the record limit."""
 PACE_S = 0.1
 """How often the pace is looked at, when one is asked for."""
+TOPIC_S = 5.0
+"""How long a topic that was just created may take to be known to the broker that is asked."""
 
 Progress = Callable[[int], None]
 
@@ -47,7 +49,7 @@ async def produce(
     """
     try:
         from aiokafka import AIOKafkaProducer
-        from aiokafka.errors import KafkaError
+        from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
     except ImportError:
         raise MissingExtraError("replaying needs Kafka's client: pip install 'ml-guard[replay]'") from None
     producer = AIOKafkaProducer(
@@ -62,8 +64,9 @@ async def produce(
             "with --kafka or ML_GUARD_KAFKA"
         ) from error
     try:
-        partitions = await producer.partitions_for(topic)
-        if not partitions:
+        try:
+            partitions = await asyncio.wait_for(producer.partitions_for(topic), TOPIC_S)
+        except (asyncio.TimeoutError, UnknownTopicOrPartitionError):
             raise ConnectionLostError(
                 f"Kafka at {kafka} has no topic {topic}; create it with `ml-guard migrate --topics`"
             )
