@@ -32,8 +32,8 @@ class _Sending:
     def ingest_event(
         self,
         *,
-        project_id: str,
-        model_id: str,
+        project_id: str | None = None,
+        model_id: str | None = None,
         endpoint: str | None = None,
         features: Mapping[str, Any] | None = None,
         y_pred: Any = None,
@@ -45,9 +45,9 @@ class _Sending:
     ) -> bool:
         """Queue one call of a model and return at once; nothing is raised, whatever is given.
 
-        `endpoint` is `predict` if not given, `timestamp` the time of this call. Values may be those of numpy,
-        pandas or torch; NaN and the like count as missing. False: the event was lost, which `stats` counts by
-        reason and a warning of the logger `ml_guard` explains.
+        `project_id` and `model_id` are needed; `endpoint` is `predict` if not given, `timestamp` the time of
+        this call. Values may be those of numpy, pandas or torch; NaN and the like count as missing. False: the
+        event was lost, which `stats` counts by reason and a warning of the logger `ml_guard` explains.
         """
         row = {
             "project_id": project_id,

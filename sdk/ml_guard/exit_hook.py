@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures.thread  # noqa: F401 - its own hook must stand before ours, to run after it
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -19,4 +20,7 @@ def at_exit(function: Callable[[], None]) -> None:
     if register is None:
         atexit.register(function)
     else:
-        register(function)
+        with contextlib.suppress(
+            RuntimeError
+        ):  # imported while the interpreter ends: nothing can be sent any more
+            register(function)

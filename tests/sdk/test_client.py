@@ -190,6 +190,12 @@ def test_bad_input_never_raises_and_names_the_field(
     assert named in record.getMessage()
 
 
+def test_a_call_without_what_is_needed_is_explained_not_raised(caplog: pytest.LogCaptureFixture) -> None:
+    with MLGuardClient(transport=RecordingTransport()) as client:
+        assert not client.ingest_event(features={"a": 1})
+    assert "project_id is missing" in caplog.text
+
+
 def test_values_that_misbehave_do_not_raise_into_the_host() -> None:
     class Hostile(dict[str, object]):
         def items(self) -> Any:
