@@ -15,6 +15,8 @@ from embedded.errors import PartFailedError
 
 HOST = "127.0.0.1"
 LOG_TAIL_LINES = 15
+LONGEST_LOG_BYTES = 20 * 1024 * 1024
+"""A log that is longer when its part starts makes room; one older log is kept."""
 READY_POLL_S = 0.05
 
 
@@ -66,6 +68,8 @@ class Part:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LONGEST_LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as out:
             self._process = subprocess.Popen(

@@ -13,16 +13,17 @@ export class EngineAborted extends Error {
 
 export class Engine {
   #module;
+  #watchdog;
   #input = Buffer.alloc(0);
   #position = 0;
   #output = [];
 
   /** Opens the directory, creating the database where there is none. */
-  static async open(dataDir) {
+  static async open(dataDir, watchdog) {
     const options = { dataDir, database: 'postgres', extensions: { timescaledb } };
     // The session that creates a directory works in template1; only a second one works in `postgres`.
     if (!existsSync(`${dataDir}/PG_VERSION`)) await (await PGlite.create(options)).close();
-    const engine = new Engine((await PGlite.create(options)).Module);
+    const engine = new Engine((await PGlite.create(options)).Module, watchdog);
     // Must come first: on a directory that is opened again the community features are refused otherwise.
     engine.select("load '$libdir/timescaledb'");
     engine.select('create extension if not exists timescaledb');
@@ -33,8 +34,9 @@ export class Engine {
    * Takes over the backend's input and output. PGlite's own callbacks parse every row into objects that nobody
    * here needs and keep them until the next high-level call.
    */
-  constructor(module) {
+  constructor(module, watchdog) {
     this.#module = module;
+    this.#watchdog = watchdog;
     const read = module.addFunction((pointer, limit) => this.#feed(pointer, limit), 'iii');
     const write = module.addFunction((pointer, length) => this.#drain(pointer, length), 'iii');
     module._set_read_write_cbs(read, write);
@@ -58,7 +60,7 @@ export class Engine {
     this.#position = 0;
     this.#output = [];
     try {
-      this.#module._interactive_one(bytes.length, bytes[0]);
+      this.#watchdog.watch(() => this.#module._interactive_one(bytes.length, bytes[0]));
     } catch (cause) {
       throw new EngineAborted(`the backend stopped: ${cause?.message ?? cause}`, { cause });
     }

@@ -1,7 +1,7 @@
 // May this process open the directory? PostgreSQL's own lock does not work in WebAssembly, so a file names the owner.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 export class DirectoryLock {
   #file;
@@ -37,7 +37,10 @@ export class DirectoryLock {
 /** A process id alone proves nothing: after a reboot another program may have it. */
 function isDatabaseServer(pid) {
   try {
-    return execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8' }).includes('server.mjs');
+    const command = existsSync('/proc/self')
+      ? readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      : execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8' });
+    return command.includes('server.mjs');
   } catch {
     return false;
   }

@@ -1,6 +1,6 @@
 // TimescaleDB for many PostgreSQL clients on one machine:
 //   node server.mjs --data DIR [--port N] [--user NAME] [--database NAME]
-//     [--idle-limit-ms N] [--upkeep-interval-ms N] [--first-job-delay-ms N]
+//     [--idle-limit-ms N] [--longest-statement-ms N] [--upkeep-interval-ms N] [--first-job-delay-ms N]
 // The password comes from ML_GUARD_DATABASE_PASSWORD. A line of the log says when clients may connect.
 
 import { createServer } from 'node:net';
@@ -11,6 +11,7 @@ import { Engine } from './engine.mjs';
 import { Scheduler } from './scheduler.mjs';
 import { Session } from './session.mjs';
 import { Upkeep } from './upkeep.mjs';
+import { Watchdog } from './watchdog.mjs';
 
 const HOST = '127.0.0.1';
 const EXIT_ABORTED = 70;
@@ -23,6 +24,7 @@ const { values: options } = parseArgs({
     user: { type: 'string', default: 'ml_guard' },
     database: { type: 'string', default: 'ml_guard' },
     'idle-limit-ms': { type: 'string', default: '10000' },
+    'longest-statement-ms': { type: 'string', default: '300000' },
     'upkeep-interval-ms': { type: 'string', default: '1000' },
     'first-job-delay-ms': { type: 'string', default: '60000' },
   },
@@ -52,7 +54,7 @@ const owner = lock.take();
 if (owner) fail(EXIT_IN_USE, `${options.data} is in use by process ${owner}`);
 process.on('exit', () => lock.release());
 
-const engine = await Engine.open(options.data);
+const engine = await Engine.open(options.data, new Watchdog(Number(options['longest-statement-ms'])));
 const scheduler = new Scheduler(engine, {
   idleLimitMs: Number(options['idle-limit-ms']),
   onAbort: (failure) => fail(EXIT_ABORTED, `the database backend failed: ${failure.stack}`),

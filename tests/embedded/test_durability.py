@@ -124,3 +124,29 @@ asyncio.run(main())
         process.wait()
         process.stdout.close()
         await setup.close()
+
+
+async def test_a_statement_that_never_ends_ends_the_server_and_nothing_is_lost(server: Any) -> None:
+    part = server.start("--longest-statement-ms", "1000")
+    connection = await asyncpg.connect(server.url)
+    await connection.execute("create table public.before as select 1 as a")
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)):
+        await connection.execute("do $$ begin loop end loop; end $$", timeout=30)
+    part.wait_until(lambda: part.exit_code is not None, 10)
+    assert part.exit_code == -signal.SIGKILL
+    assert "cannot be interrupted" in part.last_lines
+    server.start()
+    connection = await asyncpg.connect(server.url)
+    assert await connection.fetchval("select a from before") == 1
+    await connection.close()
+
+
+async def test_a_trap_in_the_backend_ends_the_server_with_its_reason(server: Any) -> None:
+    part = server.start()
+    connection = await asyncpg.connect(server.url)
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)):
+        await connection.execute(f"select '{'[' * 100_000}{']' * 100_000}'::json")
+    part.wait_until(lambda: part.exit_code is not None, 10)
+    assert part.exit_code == 70
+    assert "the database backend failed" in server.log.read_text()
+    server.start()
