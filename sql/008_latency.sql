@@ -1,6 +1,7 @@
 -- Traffic and latency percentiles over any range, to the minute, from days and hours where they fit and minutes at the ends.
 
--- Bounds: `range_start` <= hours_start <= days_start <= days_end <= hours_end <= `range_end`.
+-- Bounds: `range_start` <= hours_start <= days_start <= days_end <= hours_end <= `range_end`. Levels that the range holds
+-- nothing of are not asked: planning them costs more than the minutes of an hour.
 create function ml_guard.traffic_between(
     project_id text, model_id text, endpoint text, range_start timestamptz, range_end timestamptz,
     out requests bigint, out latency_n bigint, out latency_sum_ms double precision,
@@ -21,39 +22,57 @@ begin
         days_end := hours_end;
     end if;
     select coalesce(sum(t.requests), 0), coalesce(sum(t.latency_n), 0), coalesce(sum(t.latency_sum_ms), 0),
-           min(t.low), ml_guard.histogram_sum(t.low, t.counts)
+           min(t.latency_low), ml_guard.histogram_sum(t.latency_low, t.latency_counts)
     into requests, latency_n, latency_sum_ms, latency_low, latency_counts
     from (
-        select m.requests, m.latency_n, m.latency_sum_ms, m.latency_low as low, m.latency_counts::bigint[] as counts
+        select m.requests, m.latency_n, m.latency_sum_ms, m.latency_low, m.latency_counts
         from ml_guard.traffic_minute m
         where m.project_id = traffic_between.project_id and m.model_id = traffic_between.model_id
           and (traffic_between.endpoint is null or m.endpoint = traffic_between.endpoint)
           and m.minute >= range_start and m.minute < hours_start
         union all
-        select m.requests, m.latency_n, m.latency_sum_ms, m.latency_low, m.latency_counts::bigint[]
+        select m.requests, m.latency_n, m.latency_sum_ms, m.latency_low, m.latency_counts
         from ml_guard.traffic_minute m
         where m.project_id = traffic_between.project_id and m.model_id = traffic_between.model_id
           and (traffic_between.endpoint is null or m.endpoint = traffic_between.endpoint)
           and m.minute >= hours_end and m.minute < range_end
-        union all
-        select h.requests, h.latency_n, h.latency_sum_ms, h.latency_low, h.latency_counts
-        from ml_guard.traffic_hour_utc h
-        where h.project_id = traffic_between.project_id and h.model_id = traffic_between.model_id
-          and (traffic_between.endpoint is null or h.endpoint = traffic_between.endpoint)
-          and h.hour >= hours_start and h.hour < days_start
-        union all
-        select h.requests, h.latency_n, h.latency_sum_ms, h.latency_low, h.latency_counts
-        from ml_guard.traffic_hour_utc h
-        where h.project_id = traffic_between.project_id and h.model_id = traffic_between.model_id
-          and (traffic_between.endpoint is null or h.endpoint = traffic_between.endpoint)
-          and h.hour >= days_end and h.hour < hours_end
-        union all
-        select d.requests, d.latency_n, d.latency_sum_ms, d.latency_low, d.latency_counts
-        from ml_guard.traffic_day_utc d
-        where d.project_id = traffic_between.project_id and d.model_id = traffic_between.model_id
-          and (traffic_between.endpoint is null or d.endpoint = traffic_between.endpoint)
-          and d.day_start >= days_start and d.day_start < days_end
     ) t;
+    if hours_start < hours_end then
+        select coalesce(sum(t.requests), 0), coalesce(sum(t.latency_n), 0), coalesce(sum(t.latency_sum_ms), 0),
+               min(t.latency_low), ml_guard.histogram_sum(t.latency_low, t.latency_counts)
+        into requests, latency_n, latency_sum_ms, latency_low, latency_counts
+        from (
+            select traffic_between.requests, traffic_between.latency_n, traffic_between.latency_sum_ms,
+                   traffic_between.latency_low, traffic_between.latency_counts
+            union all
+            select h.requests, h.latency_n, h.latency_sum_ms, h.latency_low, h.latency_counts
+            from ml_guard.traffic_hour_utc h
+            where h.project_id = traffic_between.project_id and h.model_id = traffic_between.model_id
+              and (traffic_between.endpoint is null or h.endpoint = traffic_between.endpoint)
+              and h.hour >= hours_start and h.hour < days_start
+            union all
+            select h.requests, h.latency_n, h.latency_sum_ms, h.latency_low, h.latency_counts
+            from ml_guard.traffic_hour_utc h
+            where h.project_id = traffic_between.project_id and h.model_id = traffic_between.model_id
+              and (traffic_between.endpoint is null or h.endpoint = traffic_between.endpoint)
+              and h.hour >= days_end and h.hour < hours_end
+        ) t;
+    end if;
+    if days_start < days_end then
+        select coalesce(sum(t.requests), 0), coalesce(sum(t.latency_n), 0), coalesce(sum(t.latency_sum_ms), 0),
+               min(t.latency_low), ml_guard.histogram_sum(t.latency_low, t.latency_counts)
+        into requests, latency_n, latency_sum_ms, latency_low, latency_counts
+        from (
+            select traffic_between.requests, traffic_between.latency_n, traffic_between.latency_sum_ms,
+                   traffic_between.latency_low, traffic_between.latency_counts
+            union all
+            select d.requests, d.latency_n, d.latency_sum_ms, d.latency_low, d.latency_counts
+            from ml_guard.traffic_day_utc d
+            where d.project_id = traffic_between.project_id and d.model_id = traffic_between.model_id
+              and (traffic_between.endpoint is null or d.endpoint = traffic_between.endpoint)
+              and d.day_start >= days_start and d.day_start < days_end
+        ) t;
+    end if;
 end
 $$;
 comment on function ml_guard.traffic_between(text, text, text, timestamptz, timestamptz) is
