@@ -232,8 +232,9 @@ class Calendar:
         ValueError
             If the instant is not within `EARLIEST_US` and `LATEST_US`.
         """
-        if instant_us in self._current:
-            return self._current
+        current = self._current
+        if instant_us in current:
+            return current
         if not EARLIEST_US <= instant_us < LATEST_US:
             raise ValueError(f"{instant_us} microseconds since 1970 is not within the years 2 to 9998")
         segment = self._segment_at(instant_us)
@@ -243,8 +244,8 @@ class Calendar:
             start = max(start, self._starts[segment])
         if segment + 1 < len(self._starts):
             end = min(end, self._starts[segment + 1])
-        self._current = Day(day, start, end, zone)
-        return self._current
+        self._current = found = Day(day, start, end, zone)
+        return found
 
     def split(self, instants_us: Instants) -> list[tuple[Day, Positions]]:
         """Group instants by day, in the order of the days.

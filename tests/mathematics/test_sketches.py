@@ -320,6 +320,16 @@ def test_merging_counts_is_adding_them(parts: list[dict[str, int]]) -> None:
         assert sketch.n == truth.total()
 
 
+def test_memory_does_not_grow_with_the_values() -> None:
+    sketch, sizes = NumericSketch(), []
+    for _ in range(10):
+        sketch.update(np.random.default_rng(1).normal(size=100_000))
+        sizes.append(sketch.nbytes)
+    assert 2_000 <= min(sizes) <= max(sizes) < 9_000
+    assert NumericSketch().nbytes == 2_000
+    assert CategorySketch().nbytes < labels_of({"a": 1}).nbytes < 1_000
+
+
 # Written by format 1 and committed: a later version must go on reading them, or refuse with a new format number.
 NUMERIC_FORMAT_1 = bytes.fromhex(
     "01de9a255b010000000000000000000000000004400000000000000000000000000000144005010f00c8000800040000"
