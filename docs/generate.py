@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ml_guard.cli.reference import page as cli_page
 from stream.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -26,7 +27,7 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page}
+PAGES = {"settings.md": settings_page, "cli.md": cli_page}
 
 
 def main() -> None:

@@ -1,0 +1,120 @@
+"""Does a command that fails say what, where and what to do, with the exit code that stands for it?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ml_guard.cli import connection
+from tests.cli.conftest import FakeApi, Type, in_a_shell
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("metrics", "--day", "yesterday"), "--day yesterday is not a day"),
+        (("drift", "--fail-on", "rain"), "--fail-on rain is not a verdict"),
+        (("baseline", "capture", "--project", "p", "--model", "m"), "no days are named"),
+        (("baseline", "capture", "--project", "p", "--model", "m", "--from", "2026-01-02"), "belong together"),
+        (("baseline", "capture", "--project", "p", "--model", "m", "--from", "2026-01-02", "--to", "2026-01-01"), "before"),
+        (("dead", "replay"), "nothing is chosen"),
+        (("dead", "replay", "1-2-3", "--reason", "invalid_json"), "exclude each other"),
+        (("metrics", "--bogus"), "No such option"),
+        (("nonsense",), "nonsense"),
+        (("project", "create", "shop"), "--zone"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_not_understood_ends_with_2(typed: Type, words: tuple[str, ...], said: str) -> None:
+    seen = typed(*words)
+    assert (seen.code, seen.out) == (2, "")
+    assert said in " ".join(seen.err.split())
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "remedy"),
+    [
+        (401, "the key is not known", "--api-key"),
+        (403, "the key has no scope read", "key create"),
+        (404, "no project shop", ""),
+        (422, "limit must be 1 to 1000", ""),
+    ],
+)
+def test_a_refusal_ends_with_4_in_the_server_s_words(
+    api: FakeApi, typed: Type, status: int, problem: str, remedy: str
+) -> None:
+    api.give("GET", "/metrics/daily", {"title": "No", "detail": problem}, status)
+    seen = typed("metrics")
+    assert (seen.code, seen.out) == (4, "")
+    assert problem in " ".join(seen.err.split())
+    assert remedy in seen.err
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_fails_ends_with_3(api: FakeApi, typed: Type, status: int) -> None:
+    api.give("GET", "/metrics/daily", {"title": "Later", "detail": "the database does not answer"}, status)
+    seen = typed("metrics")
+    assert seen.code == 3
+    assert "the database does not answer" in " ".join(seen.err.split())
+
+
+def test_a_server_that_is_not_there_ends_with_3_and_says_how_to_start_one(typed: Type) -> None:
+    seen = typed("--url", "http://127.0.0.1:1", "metrics")
+    assert seen.code == 3
+    assert "http://127.0.0.1:1" in seen.err
+    assert "ml-guard up" in seen.err
+
+
+def test_brackets_in_an_error_are_not_taken_for_markup(api: FakeApi, typed: Type) -> None:
+    api.give("GET", "/metrics/daily", {"title": "No", "detail": "[bad] is no project"}, 404)
+    assert "[bad] is no project" in typed("metrics").err
+
+
+def test_the_address_is_the_option_then_the_environment_then_the_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (
+        "ML_GUARD_URL",
+        "ML_GUARD_API_KEY",
+        "ML_GUARD_KAFKA",
+        "ML_GUARD_DEMO_KEY",
+        "ML_GUARD_DATABASE_URL",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ML_GUARD_DATA_DIR", str(tmp_path))
+    assert connection.find() == connection.Address("http://localhost:8000", None, "127.0.0.1:9092")
+    stack = {
+        "url": "http://127.0.0.1:8123",
+        "api_key": "demo-key",
+        "kafka": "127.0.0.1:9123",
+        "database_url": "db",
+    }
+    (tmp_path / "stack.json").write_text(json.dumps(stack))
+    assert connection.find() == connection.Address(
+        *(stack[name] for name in ("url", "api_key", "kafka", "database_url"))
+    )
+    monkeypatch.setenv("ML_GUARD_URL", "http://other:1")
+    assert connection.find().url == "http://other:1"
+    assert connection.find().api_key is None  # the stack's key is the stack's
+    assert connection.find("http://third:2", "k").api_key == "k"
+
+
+def test_a_broken_stack_file_is_no_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ML_GUARD_DATA_DIR", str(tmp_path))
+    (tmp_path / "stack.json").write_text("{")
+    assert connection.read_stack() == {}
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(api: FakeApi, tmp_path: Path) -> None:
+    api.give_list("/projects", {"project_id": "shop", "zone": "UTC"})
+    environment = {"ML_GUARD_URL": api.url, "ML_GUARD_DATA_DIR": str(tmp_path)}
+    assert "\x1b[" not in in_a_shell("project", "list", **environment).out
+    assert "\x1b[" not in in_a_shell("project", "list", FORCE_COLOR="", NO_COLOR="1", **environment).out
+
+
+def test_data_goes_to_stdout_and_errors_to_stderr_with_the_exit_code_in_a_shell_too() -> None:
+    seen = in_a_shell("--url", "http://127.0.0.1:1", "metrics", "--json")
+    assert (seen.code, seen.out) == (3, "")
+    assert seen.err.startswith("Error: ")
+    assert "Traceback" not in seen.err
