@@ -107,6 +107,15 @@ class Fleet:
         finally:
             await connection.close()
 
+    async def reading(self, *, wait_s: float = WAIT_S) -> None:
+        """Wait until a worker has claimed every partition."""
+        wanted = await self.end_offsets()
+        until = time.monotonic() + wait_s
+        while (await self.fences()).keys() != wanted.keys():
+            if time.monotonic() > until:
+                raise TimeoutError(f"nobody reads {self.topic}\n{self.logs()}")
+            await asyncio.sleep(0.1)
+
     async def drained(
         self, *, wait_s: float = WAIT_S, meanwhile: Callable[[], None] = lambda: None
     ) -> dict[int, int]:

@@ -188,7 +188,11 @@ class Ingestion:
         nbytes = batch.nbytes
         try:
             partition = self.partitions.get(batch.partition)
-            if partition is None or partition.epoch != batch.epoch or batch.hi <= partition.next_offset:
+            if partition is None or batch.hi <= partition.next_offset:
+                return
+            if partition.epoch != batch.epoch:
+                # It is of an earlier claim; go back, should the consumer have gone past its records meanwhile.
+                await self.broker.place(self.topic, {partition.number: partition.next_offset})
                 return
             if batch.lo > partition.next_offset:
                 log.warning(

@@ -251,10 +251,11 @@ class Consumer(driver.Consumer):
                 await asyncio.wait_for(self._folded.wait(), timeout)
             except TimeoutError:
                 return
-        epochs = self.ingest.epochs()
         fetched, _active = await self._wait_next_records(timeout)
         if fetched is None or self.should_stop:
             return
+        # A batch that was fetched before its partition was claimed again is as good, if it begins where reading stands.
+        epochs = self.ingest.epochs()
         for tp, batch in fetched.items():
             if not self.flow_active:
                 return  # a rebalance: what is left is read again after the next claim

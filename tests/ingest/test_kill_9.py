@@ -9,8 +9,8 @@ import pytest
 from bench.fleet import Fleet
 from bench.kills import run
 
-EVENTS = 120_000
-KILLS = 12
+EVENTS = 100_000
+KILLS = 10
 
 
 @pytest.mark.stack
@@ -20,7 +20,7 @@ async def test_killed_workers_leave_the_state_of_a_run_without_faults(
 ) -> None:
     """Two workers, kill -9 at random moments and at known ones, between the two commits among them."""
     with Fleet(kafka, database_url, topic, tmp_path) as fleet:
-        result = await run(fleet, EVENTS, kills=KILLS, seed=7, every_s=(0.8, 2.0), rate=5_000, wait_s=120.0)
+        result = await run(fleet, EVENTS, kills=KILLS, seed=7, every_s=(0.6, 1.6), rate=5_000, wait_s=120.0)
     assert result.wrong == []
     assert result.kills + len(result.failpoints) >= KILLS
     assert "after_database_commit" in result.failpoints

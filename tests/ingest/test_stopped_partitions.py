@@ -1,0 +1,111 @@
+"""A fence that does not fit its log stops its partition with a sentence; accepting the loss is a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from stream.ingest.misfit import accept_loss
+from tests.ingest.conftest import TOPIC, Bench, FakeLogs, MakeBench, event
+
+
+def _recreated(logs: FakeLogs) -> None:
+    logs.identity = "log-2"
+    logs.records = {partition: [] for partition in range(4)}
+
+
+def _retention(logs: FakeLogs) -> None:
+    logs.first[0] = 15
+    logs.append(0, *[event() for _ in range(20)])
+
+
+def _cut(logs: FakeLogs) -> None:
+    logs.end[0] = 4
+
+
+CASES: dict[str, tuple[Callable[[FakeLogs], None], str, int, int]] = {
+    "recreated": (_recreated, "deleted and created again", 0, 0),
+    "retention": (_retention, "retention has removed", 5, 15),
+    "cut": (_cut, "the log was cut", 0, 4),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_accepted(
+    make_bench: MakeBench, case: str
+) -> None:
+    change, words, lost, goes_on = CASES[case]
+    logs = FakeLogs()
+    before: Bench = await make_bench(logs)
+    logs.append(0, *[event() for _ in range(10)])
+    logs.append(1, *[event() for _ in range(10)])
+    await before.claim(0)
+    await before.read(0)
+    await before.checkpoint(0)
+
+    change(logs)
+    worker: Bench = await make_bench(logs)
+    assert await worker.claim(0, 1) == {0: None, 1: 0}
+    reason = await worker.value("select stopped_reason from ml_guard.stream_fence where partition = 0")
+    assert words in reason
+    assert "ml-guard doctor --accept-loss" in reason
+
+    if logs.records[1]:
+        await worker.read(1)
+        await worker.checkpoint(1)
+        assert await worker.events() == 20
+
+    found = await worker.broker.logs(TOPIC, [0])
+    accepted = await accept_loss(worker.pool, TOPIC, 0, found[0])
+    assert accepted is not None
+    assert (accepted.lost, accepted.next_offset) == (lost, goes_on)
+    await worker.ingestion._beat()
+    await worker.settle()
+    assert worker.broker.places[-1] == {0: goes_on}
+    fence = (await worker.fetch("select * from ml_guard.stream_fence where partition = 0"))[0]
+    counted = sum(fence[f"records_{name}"] for name in ("decoded", "dead", "duplicate", "lost", "empty"))
+    assert fence["next_offset"] - fence["first_offset"] == counted == 10 + lost
+    assert fence["stopped_reason"] is None
+
+
+async def test_a_partition_that_is_gone_can_be_accepted(make_bench: MakeBench) -> None:
+    worker: Bench = await make_bench()
+    await worker.claim(0, 3)
+    accepted = await accept_loss(worker.pool, TOPIC, 3, None)
+    assert accepted is not None
+    assert accepted.next_offset is None
+    assert await worker.value("select count(*) from ml_guard.stream_fence where partition = 3") == 0
+
+
+async def test_there_is_nothing_to_accept_where_the_fence_fits(worker: Bench) -> None:
+    found = await worker.broker.logs(TOPIC, [0])
+    assert await accept_loss(worker.pool, TOPIC, 0, found[0]) is None
+
+
+async def test_an_offset_out_of_range_while_reading_is_looked_into(worker: Bench) -> None:
+    worker.logs.append(0, *[event() for _ in range(10)])
+    await worker.read(0)
+    await worker.checkpoint(0)
+    worker.logs.first[0] = 12
+    worker.logs.append(0, *[event() for _ in range(5)])
+    worker.ingestion.out_of_range(0, 10)
+    await worker.settle()
+    assert worker.broker.places == [{0: None}]
+    assert "10 to 11" in worker.ingestion.stopped[0]
+
+
+async def test_barriers_that_a_new_log_can_never_reach_are_rewritten(make_bench: MakeBench) -> None:
+    logs = FakeLogs()
+    worker: Bench = await make_bench(logs)
+    logs.append(0, *[event() for _ in range(10)])
+    await worker.claim(0)
+    await worker.read(0)
+    await worker.checkpoint(0)
+    await worker.fetch("""update ml_guard.day_close set status = 'closing', barrier = '{"0": 900, "1": 7}'""")
+    _recreated(logs)
+    found = await worker.broker.logs(TOPIC, [0])
+    accepted = await accept_loss(worker.pool, TOPIC, 0, found[0])
+    assert accepted is not None
+    assert accepted.barriers_rewritten == 1
+    assert await worker.value("select barrier ->> '0' from ml_guard.day_close") == "0"

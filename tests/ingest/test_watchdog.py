@@ -1,0 +1,69 @@
+"""A worker that gets nowhere although there is work ends; one without work, or without a database, does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream.ingest.failpoints import Failpoints
+from stream.ingest.pace import DUTY, Pace
+from stream.ingest.watchdog import EXIT_STUCK, Progress, Watchdog
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def watch(show: list[Progress | None]) -> list[int]:
+    """The exits of a watchdog with ten seconds of patience that is shown one of these each second."""
+    clock, ended = Clock(), []
+    watchdog = Watchdog(10.0, clock=clock, end=ended.append)
+    for progress in show:
+        clock.now += 1
+        if progress is not None:
+            watchdog.show(progress)
+        watchdog.check()
+        if ended:
+            break
+    return ended
+
+
+def test_standing_still_behind_the_log_ends_the_worker() -> None:
+    assert watch([Progress(5, behind=True)] * 15) == [EXIT_STUCK]
+
+
+def test_getting_on_does_not() -> None:
+    assert watch([Progress(position, behind=True) for position in range(40)]) == []
+
+
+def test_an_idle_worker_does_not_end() -> None:
+    assert watch([Progress(5, behind=False)] * 40) == []
+
+
+def test_waiting_for_the_database_does_not_end_it() -> None:
+    assert watch([Progress(5, behind=True, waiting_for_database=True)] * 40) == []
+
+
+def test_an_event_loop_that_hangs_ends_it() -> None:
+    assert watch([Progress(5, behind=False), *[None] * 15]) == [EXIT_STUCK]
+
+
+def test_a_failpoint_is_refused_if_nobody_passes_it_and_ignored_in_production() -> None:
+    with pytest.raises(ValueError, match="no such point"):
+        Failpoints("after_lunch")
+    Failpoints("after_fold", production=True).passing("after_fold")
+
+
+def test_checkpoints_take_a_bounded_share_of_the_time() -> None:
+    pace = Pace(0.25)
+    assert pace.due(100.0)
+    pace.done(100.0, 100.01)
+    assert not pace.due(100.24)
+    assert pace.due(100.25)
+    pace.done(200.0, 203.0)
+    assert not pace.due(200.0 + 3.0 / DUTY - 0.01)
+    pace.hurry()
+    assert pace.due(203.0)

@@ -1,0 +1,143 @@
+"""A worker process on real Kafka: dead letters, control records, rebalances, a log that lost its beginning."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from bench.events import PROJECTS, event_json, expected, make_projects, produce
+from bench.fleet import Fleet
+from bench.observed import differences, imbalances, observe
+from stream.ingest.log import read_logs
+from stream.ingest.misfit import accept_loss
+from stream.store.pool import connect
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
+NUMBERS = range(8_000)
+
+
+@asynccontextmanager
+async def started(producer: AIOKafkaProducer) -> AsyncIterator[AIOKafkaProducer]:
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@pytest.fixture
+async def fleet(kafka: str, database_url: str, topic: str, tmp_path: Path) -> AsyncIterator[Fleet]:
+    await make_projects(database_url, PROJECTS)
+    with Fleet(kafka, database_url, topic, tmp_path) as workers:
+        yield workers
+
+
+async def check(fleet: Fleet, numbers: range) -> None:
+    connection = await asyncpg.connect(fleet.database_url)
+    try:
+        assert differences(expected(np.array(numbers)), await observe(connection)) == []
+        assert await imbalances(connection) == []
+    finally:
+        await connection.close()
+
+
+async def test_a_worker_that_is_told_to_end_writes_what_it_has_and_the_other_goes_on(fleet: Fleet) -> None:
+    first = fleet.start()
+    await fleet.reading()
+    producing = asyncio.ensure_future(produce(fleet.kafka, fleet.topic, NUMBERS, rate=2_000))
+    second = fleet.start()
+    await asyncio.sleep(2)
+    assert fleet.terminate(first) == 0
+    third = fleet.start()
+    await producing
+    await fleet.drained()
+    for process in (second, third):
+        assert fleet.terminate(process) == 0
+    await check(fleet, NUMBERS)
+
+
+async def test_dead_letters_are_in_their_topic_with_the_original_bytes(fleet: Fleet) -> None:
+    fleet.start()
+    bad = b'{"project_id": "kills_a", "model_id": "churn", "latency_ms": "slow"}'
+    async with started(AIOKafkaProducer(bootstrap_servers=fleet.kafka)) as producer:
+        for value in (event_json(0), bad, b"\xff\xfe"):
+            await producer.send_and_wait(fleet.topic, value, partition=2)
+    await fleet.drained()
+    consumer = AIOKafkaConsumer(
+        f"{fleet.topic}.dead", bootstrap_servers=fleet.kafka, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        letters = [await asyncio.wait_for(consumer.getone(), 15) for _ in range(2)]
+    finally:
+        await consumer.stop()
+    found = {letter.key: letter for letter in letters}
+    first = found[f"{fleet.topic}/2/1/0".encode()]
+    assert first.value == bad
+    headers = dict(first.headers)
+    assert (headers["reason"], headers["project_id"]) == (b"invalid_event", b"kills_a")
+    assert found[f"{fleet.topic}/2/2/0".encode()].value == b"\xff\xfe"
+
+
+async def test_transactions_control_records_and_all_hold_nothing_back(fleet: Fleet) -> None:
+    """Aborted events are not counted, and the fence reaches the end of a log that ends with a control record."""
+    fleet.start()
+    transactional = AIOKafkaProducer(bootstrap_servers=fleet.kafka, transactional_id=fleet.topic)
+    async with started(transactional) as producer:
+        async with producer.transaction():
+            for number in range(8):
+                await producer.send(fleet.topic, event_json(number), partition=number % 4)
+        await producer.begin_transaction()
+        for number in range(8, 16):
+            await producer.send(fleet.topic, event_json(number), partition=number % 4)
+        await producer.flush()
+        await producer.abort_transaction()
+    fences = await fleet.drained()
+    assert set(fences.values()) == {6}
+    await check(fleet, range(8))
+
+
+async def test_retention_that_passed_the_fence_stops_one_partition_until_it_is_accepted(fleet: Fleet) -> None:
+    worker = fleet.start()
+    await produce(fleet.kafka, fleet.topic, range(400))
+    await fleet.drained()
+    fleet.terminate(worker)
+
+    await produce(fleet.kafka, fleet.topic, range(400, 800))
+    admin = AIOKafkaAdminClient(bootstrap_servers=fleet.kafka)
+    await admin.start()
+    await admin.delete_records({TopicPartition(fleet.topic, 1): RecordsToDelete(before_offset=150)})
+    await admin.close()
+    fleet.start()
+    pool = await connect(fleet.database_url)
+    try:
+        await _until(pool, "select count(*) = 3 from ml_guard.stream_fence where next_offset = 200")
+        reason = await pool.fetchval("select stopped_reason from ml_guard.stream_fence where partition = 1")
+        assert "offsets 100 to 149" in reason
+        consumer = AIOKafkaConsumer(bootstrap_servers=fleet.kafka)
+        await consumer.start()
+        logs = await read_logs(consumer, fleet.topic, [1])
+        await consumer.stop()
+        accepted = await accept_loss(pool, fleet.topic, 1, logs[1])
+        assert accepted is not None
+        assert accepted.lost == 50
+        await fleet.drained()
+        events = await pool.fetchval("select sum(n)::bigint from ml_guard.day_sketch where kind = 'events'")
+        assert events == 750
+    finally:
+        pool.terminate()
+
+
+async def _until(pool: asyncpg.Pool[asyncpg.Record], query: str) -> None:
+    async with asyncio.timeout(40):
+        while not await pool.fetchval(query):
+            await asyncio.sleep(0.1)
