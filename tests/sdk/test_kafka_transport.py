@@ -86,7 +86,7 @@ async def test_what_is_left_is_sent_when_the_process_ends(kafka: str, topic: str
     """)
     servers = kafka.replace("127.0.0.1", "localhost")  # a name, which asyncio looks up in its thread pool
     done = subprocess.run(
-        [sys.executable, "-c", script, servers, topic],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, servers, topic],
         capture_output=True,
         text=True,
         timeout=60,
@@ -114,7 +114,11 @@ async def test_a_forked_child_has_a_producer_of_its_own(kafka: str, topic: str) 
     assert send("parent") and client.stats().retries == 0
     """)
     done = subprocess.run(
-        [sys.executable, "-c", script, kafka, topic], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, kafka, topic],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     endpoints = [event.endpoint for record in await records(kafka, topic, 3) for event in decoded(record)]

@@ -69,6 +69,11 @@ class KafkaTransport(Transport):
     def open(self) -> None:
         if self._loop is None:
             loop = asyncio.new_event_loop()
+            # Host names are looked up in a thread, which must exist before the interpreter ends: from then on
+            # Python 3.12 starts no new one, and what is left could not be sent.
+            lookups = concurrent.futures.ThreadPoolExecutor(1, "ml-guard-kafka-lookup")
+            lookups.submit(int)
+            loop.set_default_executor(lookups)
             threading.Thread(target=_run, args=(loop,), name="ml-guard-kafka", daemon=True).start()
             self._loop = loop
 
