@@ -115,7 +115,7 @@ def plan_for(settings: StackSettings, say: Say) -> Plan:
         api_port=settings.api_port,
         workers=settings.workers,
         database_password=settings.database_password,
-        api_key=settings.api_key,
+        api_key=settings.initial_key,
     )
 
 
