@@ -124,7 +124,7 @@ def make_app(settings: Settings, ingestion: Ingestion) -> App:
     async def on_revoked(_app: App, revoked: Iterable[TP], **_: Any) -> None:
         await ingestion.revoke([tp.partition for tp in revoked])
 
-    app.on_partitions_revoked.connect(on_revoked)
+    app.on_partitions_revoked.connect(cast(Any, on_revoked))
     return app
 
 
@@ -175,9 +175,9 @@ class Worker:
             asyncio.ensure_future(closing.run()),
         ]
         log.info("worker %s reads %s", self.owner, settings.topic)
-        stop = asyncio.ensure_future(self._stopping.wait())
-        done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        failed = [task for task in done if task is not stop]
+        stop = asyncio.ensure_future(self._stopped())
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in tasks if task.done()]
         closing.stop()
         await asyncio.wait(tasks[-1:], timeout=LEAVE_S)
         for task in tasks:
@@ -191,6 +191,9 @@ class Worker:
         for task in failed:
             task.result()
             raise RuntimeError("a part of the worker has ended by itself")
+
+    async def _stopped(self) -> None:
+        await self._stopping.wait()
 
     async def _leave(self, app: App, ingestion: Ingestion) -> None:
         with suppress(TimeoutError):

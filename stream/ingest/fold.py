@@ -7,7 +7,7 @@ boolean is a boolean. None is missing, which nobody counts here: it is what rema
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -29,7 +29,8 @@ def fold(state: ModelDay, group: ModelDayEvents, max_features: int) -> None:
     """Take the events into the state. A feature beyond the cap is not kept; its values are counted."""
     events, instants_us = group.events, group.instants_us
     state.saw(len(events), int(instants_us.min()), int(instants_us.max()))
-    for name, column in zip(BUILT_IN, zip(*map(_built_in, events), strict=True), strict=True):
+    built_in: Iterable[Sequence[Value]] = zip(*map(_built_in, events), strict=True)
+    for name, column in zip(BUILT_IN, built_in, strict=True):
         _fold_column(state, name, column)
     for name, column in group.columns:
         if name not in state.names and len(state.names) >= max_features + len(BUILT_IN):

@@ -57,7 +57,7 @@ async def topic_identity(client: Any, topic: str) -> str | None:
     return None
 
 
-class _Uuid(AbstractType[uuid.UUID]):
+class _Uuid(AbstractType[uuid.UUID]):  # type: ignore[misc]
     @classmethod
     def encode(cls, value: uuid.UUID) -> bytes:
         return value.bytes
@@ -70,7 +70,7 @@ class _Uuid(AbstractType[uuid.UUID]):
 _NO_ID = uuid.UUID(int=0)
 
 
-class _TopicIdsResponse(Response):
+class _TopicIdsResponse(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
@@ -116,7 +116,7 @@ class _TopicIdsResponse(Response):
     )
 
 
-class _TopicIdsRequest(RequestStruct):
+class _TopicIdsRequest(RequestStruct):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     FLEXIBLE_VERSION = True
@@ -133,7 +133,7 @@ class _TopicIdsRequest(RequestStruct):
     )
 
 
-class _TopicIds(Request[_TopicIdsRequest]):
+class _TopicIds(Request[_TopicIdsRequest]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topic: str) -> None:

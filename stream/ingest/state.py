@@ -164,26 +164,13 @@ class ModelDay:
 
     def rows(self) -> tuple[list[SketchRow], list[BinRow]]:
         """What has changed since it was last asked, as rows; it then counts as written."""
-        key, day = self.key, self.day
-        head = (key.day_start, day.day, self.day_end, day.zone)
-        model = (key.project_id, key.model_id, key.endpoint)
-        version = self.baseline_version
         sketches = [
-            SketchRow(
-                *model,
+            self._row(
                 EVENTS,
                 EVENTS_KIND,
-                *head,
-                self.events,
-                0,
-                None,
-                None,
-                None,
-                None,
-                None,
-                version,
-                from_us(self.first_us),
-                from_us(self.last_us),
+                n=self.events,
+                first_event_at=from_us(self.first_us),
+                last_event_at=from_us(self.last_us),
             )
         ]
         counters = []
@@ -191,30 +178,71 @@ class ModelDay:
             if not feature.dirty:
                 continue
             feature.dirty = False
-            sketches.append(
-                SketchRow(*model, name, kind.value, *head, *_summary(feature), version, None, None)
-            )
-            if feature.counts is not None and version is not None:
+            sketches.append(self._feature_row(name, kind, feature))
+            if feature.counts is not None and self.baseline_version is not None:
                 counts = pg_array(feature.counts.tolist())
+                key = self.key
                 counters.append(
-                    BinRow(*model, name, kind.value, version, key.day_start, feature.counted, counts)
+                    BinRow(
+                        key.project_id,
+                        key.model_id,
+                        key.endpoint,
+                        name,
+                        kind.value,
+                        self.baseline_version,
+                        key.day_start,
+                        feature.counted,
+                        counts,
+                    )
                 )
         self.dirty = False
         self.measure()
         return sketches, counters
 
+    def _feature_row(self, name: str, kind: Kind, feature: FeatureState) -> SketchRow:
+        sketch = feature.sketch
+        data = sketch.to_bytes()
+        feature.nbytes = 2 * len(data) + FEATURE_OVERHEAD
+        if isinstance(sketch, CategorySketch):
+            return self._row(name, kind.value, n=sketch.n, sketch=data)
+        if sketch.n == 0:
+            return self._row(name, kind.value, n=0, non_finite=sketch.non_finite, sketch=data)
+        moments = (sketch.minimum, sketch.maximum, sketch.mean, sketch.m2)
+        return self._row(
+            name, kind.value, n=sketch.n, non_finite=sketch.non_finite, moments=moments, sketch=data
+        )
 
-def _summary(
-    feature: FeatureState,
-) -> tuple[int, int, float | None, float | None, float | None, float | None, bytes]:
-    sketch = feature.sketch
-    data = sketch.to_bytes()
-    feature.nbytes = 2 * len(data) + FEATURE_OVERHEAD
-    if isinstance(sketch, CategorySketch):
-        return sketch.n, 0, None, None, None, None, data
-    if sketch.n == 0:
-        return 0, sketch.non_finite, None, None, None, None, data
-    return sketch.n, sketch.non_finite, sketch.minimum, sketch.maximum, sketch.mean, sketch.m2, data
+    def _row(
+        self,
+        feature: str,
+        kind: str,
+        *,
+        n: int,
+        non_finite: int = 0,
+        moments: tuple[float | None, float | None, float | None, float | None] = (None, None, None, None),
+        sketch: bytes | None = None,
+        first_event_at: datetime | None = None,
+        last_event_at: datetime | None = None,
+    ) -> SketchRow:
+        key, day = self.key, self.day
+        return SketchRow(
+            key.project_id,
+            key.model_id,
+            key.endpoint,
+            feature,
+            kind,
+            key.day_start,
+            day.day,
+            self.day_end,
+            day.zone,
+            n,
+            non_finite,
+            *moments,
+            sketch,
+            self.baseline_version,
+            first_event_at,
+            last_event_at,
+        )
 
 
 def _us(instant: datetime) -> int:

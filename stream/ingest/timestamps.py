@@ -106,7 +106,7 @@ def _parse_utc(texts: Sequence[str], length: int) -> tuple[Instants, npt.NDArray
     except UnicodeEncodeError:
         return np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
     table = np.ascontiguousarray(raw.reshape(n, length).T)
-    good = table[length - 1] == ord("Z")
+    good: npt.NDArray[np.bool_] = table[length - 1] == ord("Z")
     for position, separator in _SEPARATORS:
         good &= table[position] == separator
     behind = range(_SECONDS_LENGTH + 1, _SECONDS_LENGTH + 1 + fraction)
@@ -127,8 +127,10 @@ def _parse_utc(texts: Sequence[str], length: int) -> tuple[Instants, npt.NDArray
     good &= (hour <= 23) & (minute <= 59) & (second <= 59)
     months = np.where(good, (year - _FIRST_YEAR) * 12 + month - 1, 0)
     good &= (day >= 1) & (day <= _MONTH_LENGTHS[months])
-    instants = ((_MONTHS[months] + day - 1) * 24 + hour) * 3600 + minute * np.int64(60) + second
-    instants *= 1_000_000
+    hours = (_MONTHS[months] + day - 1) * 24 + hour
+    instants: Instants = np.asarray(
+        (hours * 3600 + minute * np.int64(60) + second) * 1_000_000, dtype=np.int64
+    )
     if fraction:
         part = np.zeros(n, dtype=np.int64)
         for position in behind:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
@@ -39,6 +40,9 @@ UNFOLDED_BYTES = 16 * 1_048_576
 FETCH_WAIT_MS = 200
 
 
+Fetched = dict[TP, PartitionBatch | OffsetOutOfRangeError]
+
+
 class Positions(Protocol):
     """What the consumer asks of the ingestion."""
 
@@ -61,7 +65,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[driver.RoundRobinPartitionAssignor],
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
@@ -127,13 +131,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         except KafkaError as error:
             log.info("the group's offsets were not committed: %r", error)
 
-    async def _fetch_records(
+    async def _fetch_records(  # type: ignore[override]  # a batch where Faust's own has a list
         self,
         consumer: aiokafka.AIOKafkaConsumer,
         active_partitions: set[TP],
         timeout: float | None = None,
         max_records: int | None = None,
-    ) -> dict[TP, PartitionBatch | OffsetOutOfRangeError]:
+    ) -> Fetched:
         if not self.consumer.flow_active:
             return {}
         fetcher = consumer._fetcher
@@ -142,14 +146,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with fetcher._subscriptions.fetch_context():
             return await self._fetched(fetcher, active_partitions, timeout or 0.0)
 
-    async def _fetched(
-        self, fetcher: Any, active: set[TP], timeout: float
-    ) -> dict[TP, PartitionBatch | OffsetOutOfRangeError]:
+    async def _fetched(self, fetcher: Any, active: set[TP], timeout: float) -> Fetched:
         until = time.monotonic() + timeout
         while True:
             if fetcher._subscriptions.reassignment_in_progress:
                 await fetcher._subscriptions.wait_for_assignment()
-            found: dict[TP, PartitionBatch | OffsetOutOfRangeError] = {}
+            found: Fetched = {}
             for tp in list(fetcher._records):
                 if tp not in active:
                     if not fetcher._subscriptions.is_assigned(tp):
@@ -209,7 +211,7 @@ class Consumer(driver.Consumer):
     @property
     def ingest(self) -> Positions:
         """Whoever folds; set on the app by stream/app.py."""
-        return cast(Positions, self.app.ingest)
+        return cast(Positions, cast(Any, self.app).ingest)
 
     @property
     def thread(self) -> ConsumerThread:
@@ -251,7 +253,8 @@ class Consumer(driver.Consumer):
                 await asyncio.wait_for(self._folded.wait(), timeout)
             except TimeoutError:
                 return
-        fetched, _active = await self._wait_next_records(timeout)
+        records, _active = await self._wait_next_records(timeout)
+        fetched = cast("Fetched | None", records)
         if fetched is None or self.should_stop:
             return
         # A batch that was fetched before its partition was claimed again is as good, if it begins where reading stands.
@@ -276,7 +279,7 @@ class Consumer(driver.Consumer):
             1,
             [],
             None,
-            batch,
+            cast(Any, batch),
             None,
             None,
             None,

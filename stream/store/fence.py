@@ -46,7 +46,7 @@ async def claim(
     owner: str,
     now: datetime,
 ) -> dict[int, Fence]:
-    """Take the partitions over: whoever held them can write no more. A partition never seen starts at its log's first offset."""
+    """Take the partitions over: whoever held them can write no more. One never seen starts at its log's first offset."""
     rows = await connection.fetch(
         f"""insert into ml_guard.stream_fence as f
                 (topic, "partition", epoch, first_offset, next_offset, log_identity, owner, heartbeat_at)
