@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -13,18 +12,12 @@ from stream.app import Worker
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
 
-GARBAGE_THRESHOLD = 100_000
-"""Objects between two collections. A batch of events is tens of thousands of them, none in a cycle; at Python's 700
-the collector took a quarter of the time."""
-
 
 async def _main(settings: Settings) -> None:
     worker = Worker(settings)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, worker.stop)
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
     await worker.run()
 
 

@@ -19,6 +19,7 @@ from yarl import URL
 
 from stream.catalog import Catalog
 from stream.closing.service import ClosingService
+from stream.garbage import collect_between_batches
 from stream.healthcheck import heartbeat_file
 from stream.ingest.claims import Claims
 from stream.ingest.dead_letters import DeadLetters
@@ -174,6 +175,7 @@ class Worker:
             asyncio.ensure_future(ingestion.run()),
             asyncio.ensure_future(self._report(ingestion, broker, watchdog)),
             asyncio.ensure_future(self._crashed(app)),
+            asyncio.ensure_future(collect_between_batches()),
             asyncio.ensure_future(closing.run()),
         ]
         log.info("worker %s reads %s", self.owner, settings.topic)
