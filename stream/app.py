@@ -62,6 +62,10 @@ class FaustBroker:
         """What each partition's log is now."""
         return await self._consumer.thread.logs(topic, partitions)
 
+    async def partitions(self, topic: str) -> set[int]:
+        """The partitions that the topic has at this moment; empty if that is not known."""
+        return await self._consumer.thread.partitions(topic)
+
     async def end_offsets(self) -> dict[int, int]:
         """The last stable offset of every partition."""
         return await self._consumer.thread.end_offsets(self._topic)

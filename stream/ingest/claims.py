@@ -39,6 +39,9 @@ class Broker(Protocol):
     async def logs(self, topic: str, partitions: Iterable[int]) -> dict[int, Log]:
         """What each partition's log is now."""
 
+    async def partitions(self, topic: str) -> set[int]:
+        """The partitions that the topic has at this moment; empty if that is not known."""
+
     async def place(self, topic: str, offsets: Mapping[int, int | None]) -> None:
         """Read on from these offsets; a partition without one stands still."""
 
@@ -122,6 +125,7 @@ class Claims:
         assert self.broker is not None
         logs = await self.broker.logs(self.topic, wanted)
         identity = next((found.identity for found in logs.values()), None)
+        existing = await self.broker.partitions(self.topic)
         async with self._pool.acquire() as connection, connection.transaction():
             fences = await fence.claim(
                 connection,
@@ -132,7 +136,11 @@ class Claims:
                 now=self._clock(),
             )
             reasons = {number: misfit(self.topic, fences[number], logs[number]) for number in wanted}
-            await fence.stop(connection, self.topic, reasons)
+            everyone = await fence.read(connection, self.topic) if existing else {}
+            gone = {
+                number: misfit(self.topic, everyone[number], None) for number in everyone.keys() - existing
+            }
+            await fence.stop(connection, self.topic, {**gone, **reasons})
         self._failpoints.passing("after_claim")
         places: dict[int, int | None] = {}
         for number, known in fences.items():

@@ -29,7 +29,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream.ingest.log import Log, read_logs
+from stream.ingest.log import Log, read_logs, read_partitions
 from stream.ingest.records import PartitionBatch, unpack
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             dict[int, Log],
             await self.call_thread(read_logs, self._ensure_consumer(), topic, list(partitions)),
         )
+
+    async def partitions(self, topic: str) -> set[int]:
+        """The partitions that the topic has at this moment."""
+        return cast(set[int], await self.call_thread(read_partitions, self._ensure_consumer(), topic))
 
     def last_stable_offset(self, tp: TP) -> int:
         """As the last fetch said; 0 before there was one."""
