@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
@@ -31,6 +32,18 @@ CLAIM_WITHIN_S = 15.0
 """Of a rebalance: a database that does not answer within it is waited for afterwards, so that the group goes on."""
 
 DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def without_values(error: BaseException) -> str:
+    """What an error was and where, for the log: its message may hold values of events.
+
+    >>> without_values(ValueError("Jane Doe"))
+    'ValueError'
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        f"{type(error).__name__} at {frames[-1].name}:{frames[-1].lineno}" if frames else type(error).__name__
+    )
 
 
 class Broker(Protocol):
@@ -93,7 +106,7 @@ class Claims:
     def database_failed(self, what: str, error: BaseException) -> None:
         """Note that the database did not answer."""
         self._database_failed_at = time.monotonic()
-        log.warning("%s: %r", what, error)
+        log.warning("%s: %s", what, without_values(error))
 
     def waits_for_database(self, within_s: float) -> bool:
         """Whether the database has failed a moment ago."""

@@ -17,6 +17,6 @@ from bench.memory import MOST_GROWTH, run
 @pytest.mark.timeout(200)
 async def test_memory_stays_flat(kafka: str, database_url: str, topic: str, tmp_path: Path) -> None:
     with Fleet(kafka, database_url, topic, tmp_path) as fleet:
-        memory = await run(fleet, 120_000, step=10_000, models=3)
+        memory = await run(fleet, 80_000, step=10_000, models=3)
     assert memory.growth <= MOST_GROWTH, memory
     assert memory.peak < 300
