@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+import uvloop
+
 from stream.app import Worker
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
@@ -37,6 +39,8 @@ def main() -> int:
     except DemoCredentialError as error:
         print(error, file=sys.stderr)
         return 2
+    # A policy, since Faust makes the loop of its consumer's thread itself.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
         asyncio.run(_main(settings))
     except Exception:
