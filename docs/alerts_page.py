@@ -124,7 +124,7 @@ def _expected() -> str:
     one = NOT_ON_BY_DEFAULT
     return (
         f"`{one.condition}` is for models that run in batches ({one.severity}, cooldown {hours(one.cooldown_minutes)}) "
-        "and is on only where it is set:\n"
+        "and is on only where it is set:"
     )
 
 

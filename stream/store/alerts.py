@@ -185,7 +185,7 @@ async def alerts(
 
 
 def _shown(row: Any) -> Row:
-    return dict(row) | {"details": msgspec.json.decode(row["details"])}
+    return dict(row) | {"details": msgspec.to_builtins(details_of(row["details"]))}
 
 
 async def acknowledge(connection: Connection, row: Row, by: str, now: datetime) -> None:

@@ -29,9 +29,7 @@ async def pool(module_database_url: str) -> AsyncIterator[Pool]:
         for table in WRITTEN:
             await connection.execute(f"delete from ml_guard.{table}")
         await connection.execute("update ml_guard.lease set holder = null, expires_at = '-infinity'")
-        await connection.execute(
-            "update ml_guard.alert_position set change_id = (select last_value from ml_guard.result_change)"
-        )
+        await connection.execute("update ml_guard.alert_position set change_id = 0")
     yield pool
     pool.terminate()
 
