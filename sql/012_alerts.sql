@@ -135,6 +135,7 @@ comment on column ml_guard.alert.muted_until is 'Until then no message is writte
 comment on column ml_guard.alert.muted_by is 'With which key.';
 
 comment on table ml_guard.alert_delivery is 'The messages about alerts: those to send, and the log of those sent.';
+comment on sequence ml_guard.alert_delivery_number_seq is 'Numbers the messages in the order in which they are written.';
 comment on column ml_guard.alert_delivery.number is 'Their order.';
 comment on column ml_guard.alert_delivery.message_id is 'Travels with the message, the same in every attempt, so that a receiver can tell a repetition.';
 comment on column ml_guard.alert_delivery.channel is 'Where it goes.';

@@ -118,6 +118,8 @@ class Evaluator:
         changed_at = {day.day_start: day for day in changed}
         for at, cause in _to_judge(days, changed_at):
             ended = changed_at[at.day_start].day_end if at.day_start in changed_at else cause.day_end
+            if at.is_open and ended <= now:
+                continue  # it is about to close
             known = [day for day in days if day.day_start <= at.day_start and (day is at or not day.is_open)]
             for name in book.names:
                 conditions = [c for c in sorted(book.conditions(name)) if CONDITIONS[c].on_closed_days]
@@ -126,7 +128,7 @@ class Evaluator:
                 if finding is not None:
                     round_.found(subject, finding, may_open=ended > now - self.young)
                 elif conditions and not at.is_open:
-                    round_.not_found(subject, name, cause.day, cause.revision)
+                    round_.not_found(subject, name, at.day_start, (cause.day, cause.revision))
 
     async def _say_what_moved(self, connection: Connection, round_: Round) -> None:
         for change in round_.changes:

@@ -68,10 +68,14 @@ class Round:
             self.new.add(change.episode.alert_id)
             self._note(change)
 
-    def not_found(self, subject: Subject, policy: str, day: date, revision: int) -> None:
-        """The final result of a day no longer shows it."""
+    def not_found(self, subject: Subject, policy: str, as_of: datetime, cause: tuple[date, int]) -> None:
+        """As of the day that begins then, it is no longer found; the cause is the result of a day, by revision.
+
+        An episode about a later day is not over by that.
+        """
         episode = self._open.get((subject, policy))
-        if episode is not None:
+        if episode is not None and (episode.day_start is None or episode.day_start <= as_of):
+            day, revision = cause
             self._note(resolve(episode, why_over(episode, day, revision), self._now))
 
     def over(self, subject: Subject, policy: str, why: str) -> None:

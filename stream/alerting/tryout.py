@@ -17,7 +17,7 @@ from stream.alerting.findings import HISTORY, Finding, ModelDay, judge
 from stream.alerting.policies import CONDITIONS, Policy, PolicyBook, Subject
 from stream.alerting.timed import LOOKS_BACK, judge_ledger, judge_traffic
 from stream.alerting.traffic import Span
-from stream.days import Calendar
+from stream.days import Calendar, to_us
 from stream.store.alert_facts import (
     ModelTraffic,
     read_calendars,
@@ -84,7 +84,7 @@ async def try_policy(
         if CONDITIONS[tried.condition].on_closed_days:
             days = await read_days(connection, subject, since - HISTORY, now)
             closed = [day for day in days if not day.is_open]
-            fired += _over_days(book, tried, subject, closed, since)
+            fired += _over_days(book, tried, subject, calendars[subject.project_id], closed, since)
         else:
             minutes = await read_minutes(connection, subject, since - LOOKS_BACK, now)
             calendar = calendars[subject.project_id]
@@ -120,13 +120,19 @@ class _Episodes:
 
 
 def _over_days(
-    book: PolicyBook, policy: Policy, subject: Subject, days: Sequence[ModelDay], since: datetime
+    book: PolicyBook,
+    policy: Policy,
+    subject: Subject,
+    calendar: Calendar,
+    days: Sequence[ModelDay],
+    since: datetime,
 ) -> list[Fired]:
     episodes = _Episodes(subject)
     for index, day in enumerate(days):
-        if day.day_start >= since:
+        ended_at = calendar.day_of(to_us(day.day_start)).end
+        if ended_at > since:
             finding = judge(NAME, policy.condition, book, subject, days[: index + 1])
-            episodes.take(finding, True, day.day_start)
+            episodes.take(finding, True, ended_at)
     return episodes.all
 
 

@@ -177,3 +177,20 @@ async def test_days_that_closed_while_nobody_looked_are_judged_in_their_order(wo
     (alert,) = await world.alerts()
     assert (alert["state"], alert["day"]) == ("resolved", date(2025, 3, 4))
     assert len(await world.subjects()) == 1
+
+
+async def test_a_day_that_has_ended_and_not_yet_closed_is_left_to_its_close(world: World) -> None:
+    await world.policy("drift", project_id="shop", open_day=True)
+    world.clock.now += timedelta(days=1)
+    await world.result(MON, {"age": "drift"}, revision=0)
+    await world.evaluate()
+    assert await world.alerts() == []
+
+
+async def test_an_alert_of_the_open_day_outlives_the_close_of_the_day_before(world: World) -> None:
+    await world.policy("drift", project_id="shop", open_day=True)
+    world.clock.now = world.calendar.days_on(TUE)[0].start + timedelta(hours=1)
+    await world.result(TUE, {"age": "drift"}, revision=0)
+    await world.evaluate()
+    await world.closes(MON)
+    assert [alert["state"] for alert in await world.alerts()] == ["open"]
