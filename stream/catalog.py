@@ -22,20 +22,27 @@ from stream.store.pool import Pool
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
-UNKNOWN_KEPT = 10_000
-"""Names looked up in vain that are remembered until the catalog changes, so that a flood of them costs one query."""
 
 Bins = dict[FeatureKey, FrozenBins]
 
 
 @dataclass(slots=True)
 class Project:
-    """What folding needs of a project."""
+    """What folding needs of a project.
+
+    Attributes
+    ----------
+    models : set of (model, endpoint)
+        Those that it has; also such as a checkpoint is still to write.
+    registered : set of (model, endpoint)
+        Those that the database is known to have.
+    """
 
     project_id: str
     calendar: Calendar
     dedupe_by_event_id: bool = False
     models: set[tuple[str, str]] = field(default_factory=set)
+    registered: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Catalog:
@@ -47,7 +54,6 @@ class Catalog:
         self.projects: dict[str, Project] = {}
         self.active: dict[ModelKey, int] = {}
         self._bins: dict[BaselineKey, Bins] = {}
-        self._unknown: set[str] = set()
 
     async def load(self) -> None:
         """Read all of it, and the generation first, so that a change in between is read again."""
@@ -60,7 +66,6 @@ class Catalog:
             self._bins.update(await stored.read_bins(connection, wanted))
         self.projects = {row.project_id: project for row in projects if (project := _project(row, models))}
         self.active = active
-        self._unknown.clear()
         self.generation = generation
 
     async def poll(self) -> bool:
@@ -82,14 +87,15 @@ class Catalog:
                 log.warning("the catalog could not be read: %s", type(error).__name__)
 
     async def look_again(self, project_ids: Iterable[str]) -> None:
-        """Before projects are called unknown: they may have been made a moment ago."""
-        strange = set(project_ids) - self.projects.keys() - self._unknown
-        if not strange:
-            return
-        await self.poll()
-        if len(self._unknown) > UNKNOWN_KEPT:
-            self._unknown.clear()
-        self._unknown |= strange - self.projects.keys()
+        """Before projects are called unknown: they may have been made a moment ago. One query, whatever was asked before."""
+        if not set(project_ids) <= self.projects.keys():
+            await self.poll()
+
+    def registered(self, models: Iterable[ModelKey]) -> None:
+        """A checkpoint has made these models known."""
+        for project_id, model_id, endpoint in models:
+            if project_id in self.projects:
+                self.projects[project_id].registered.add((model_id, endpoint))
 
     async def bins_of(self, keys: Iterable[BaselineKey]) -> dict[BaselineKey, Bins]:
         """The frozen bins of these versions, old ones too; empty for a version that does not exist."""
@@ -113,4 +119,5 @@ def _project(row: stored.ProjectRow, models: dict[str, set[tuple[str, str]]]) ->
     except UnknownZoneError as error:
         log.error("project %s cannot be folded: %s", row.project_id, error)
         return None
-    return Project(row.project_id, calendar, row.dedupe_by_event_id, models.get(row.project_id, set()))
+    known = models.get(row.project_id, set())
+    return Project(row.project_id, calendar, row.dedupe_by_event_id, set(known), set(known))

@@ -60,7 +60,7 @@ async def test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_a
     accepted = await accept_loss(worker.pool, TOPIC, 0, found[0])
     assert accepted is not None
     assert (accepted.lost, accepted.next_offset) == (lost, goes_on)
-    await worker.ingestion._beat()
+    await worker.ingestion.claims.beat(1)
     await worker.settle()
     assert worker.broker.places[-1] == {0: goes_on}
     fence = (await worker.fetch("select * from ml_guard.stream_fence where partition = 0"))[0]
@@ -69,9 +69,17 @@ async def test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_a
     assert fence["stopped_reason"] is None
 
 
-async def test_a_partition_that_is_gone_can_be_accepted(make_bench: MakeBench) -> None:
-    worker: Bench = await make_bench()
-    await worker.claim(0, 3)
+async def test_a_topic_with_fewer_partitions_than_before_is_noticed_and_can_be_accepted(
+    make_bench: MakeBench,
+) -> None:
+    logs = FakeLogs()
+    before: Bench = await make_bench(logs)
+    await before.claim(0, 3)
+    del logs.records[3]
+    worker: Bench = await make_bench(logs)
+    assert await worker.claim(0) == {0: 0}
+    reason = await worker.value("select stopped_reason from ml_guard.stream_fence where partition = 3")
+    assert "partition 3 of log is gone" in reason
     accepted = await accept_loss(worker.pool, TOPIC, 3, None)
     assert accepted is not None
     assert accepted.next_offset is None
@@ -89,10 +97,10 @@ async def test_an_offset_out_of_range_while_reading_is_looked_into(worker: Bench
     await worker.checkpoint(0)
     worker.logs.first[0] = 12
     worker.logs.append(0, *[event() for _ in range(5)])
-    worker.ingestion.out_of_range(0, 10)
+    worker.ingestion.claims.out_of_range(0, 10)
     await worker.settle()
-    assert worker.broker.places == [{0: None}]
-    assert "10 to 11" in worker.ingestion.stopped[0]
+    assert worker.broker.places == [{0: None}, {0: None}]
+    assert "10 to 11" in worker.ingestion.claims.stopped[0]
 
 
 async def test_barriers_that_a_new_log_can_never_reach_are_rewritten(make_bench: MakeBench) -> None:
