@@ -23,8 +23,8 @@ weekday a week before is a repetition: alone it opens nothing. The open day aler
 its first drift then opens an alert, and the day's final result is the first that can end it.
 
 Silence is judged up to a minute of which every event is known to be folded, so that a worker that is behind is not
-taken for silence. Where last week or yesterday was quiet as well, nothing is said. In a model's first day it cannot
-be judged: the try-out and the worker's log say so.
+taken for silence. Where last week or yesterday was quiet as well, nothing is said, and a model that has been silent
+for a week is not missed any more. In a model's first day it cannot be judged: the try-out and the worker's log say so.
 
 A revision that removes the cause resolves the alert and says so. A day that ended more than `ML_GUARD_ALERT_DAYS`
 (3) days ago opens none, so that a backfill is quiet.

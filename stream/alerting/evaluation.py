@@ -118,8 +118,8 @@ class Evaluator:
         changed_at = {day.day_start: day for day in changed}
         for at, cause in _to_judge(days, changed_at):
             ended = changed_at[at.day_start].day_end if at.day_start in changed_at else cause.day_end
-            if at.is_open and ended <= now:
-                continue  # it is about to close
+            if at.is_open and not at.day_start <= now < ended:
+                continue  # it is about to close, or comes from a clock that is ahead
             known = [day for day in days if day.day_start <= at.day_start and (day is at or not day.is_open)]
             for name in book.names:
                 conditions = [c for c in sorted(book.conditions(name)) if CONDITIONS[c].on_closed_days]
@@ -166,8 +166,8 @@ def _to_judge(
         if day.day_start in changed and (latest is None or day.day_start > latest.day_start)
     ]
     newest = found[-1][0] if found else latest
-    if days and days[-1].is_open and days[-1].day_start in changed and (
-        newest is None or days[-1].day_start > newest.day_start
-    ):  # fmt: skip
-        found.append((days[-1], changed[days[-1].day_start]))
-    return found
+    return found + [
+        (day, changed[day.day_start])
+        for day in days
+        if day.is_open and day.day_start in changed and (newest is None or day.day_start > newest.day_start)
+    ]

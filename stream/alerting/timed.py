@@ -98,8 +98,8 @@ class TimedJudge:
     def _tell(self, round_: Round, subject: Subject, name: str, judgement: Judgement) -> None:
         if judgement.finding is not None:
             round_.found(subject, judgement.finding)
-        elif judgement.is_over:
-            round_.over(subject, name, "there are requests again")
+        elif judgement.over:
+            round_.over(subject, name, judgement.over)
         if judgement.unknown and self._said.get((subject, name)) != judgement.unknown:
             log.info("policy %s cannot judge %s: %s", name, "/".join(subject), judgement.unknown)
         self._said[subject, name] = judgement.unknown

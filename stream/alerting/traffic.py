@@ -17,11 +17,15 @@ Requests = Callable[[Span], int]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found, if anything, or that it is over. `unknown` says why nothing can be said."""
+    """What was found, if anything. `over` says why what was found before has ended, `unknown` why nothing can be said."""
 
     finding: Finding | None = None
-    is_over: bool = False
+    over: str = ""
     unknown: str = ""
+
+
+AGAIN = "there are requests again"
+FOR_A_WEEK = "it has been silent for a week, no requests are expected any more"
 
 
 def earlier(at: datetime, days: int, zone: str) -> datetime:
@@ -64,7 +68,9 @@ def judge_silence(
             unknown="the model is younger than a day: there is nothing to compare its traffic with"
         )
     if requests(now):
-        return Judgement(is_over=True)
+        return Judgement(over=AGAIN)
+    if last_at is not None and last_at <= last_week[1]:
+        return Judgement(over=FOR_A_WEEK)
     usual = requests(compared)
     if usual < least:  # a quiet hour: nothing is found, and what was found before is not over
         return Judgement()
@@ -80,7 +86,7 @@ def judge_expected(policy: Policy, at: datetime, calendar: Calendar, requests: R
     day = calendar.day_of(to_us(at))
     due_at = datetime.combine(day.day, time.fromisoformat(policy.local_time), load_zone(day.zone))
     if requests((day.start, at)):
-        return Judgement(is_over=True)
+        return Judgement(over=AGAIN)
     if at < due_at:
         return Judgement()
     what = f"no event of {day.day} by {policy.local_time}"

@@ -158,7 +158,7 @@ def _over_minutes(
             last_at = _instant(starts[before - 1]) + timedelta(minutes=1)
             model = ModelTraffic(subject, first_at, last_at)
             judgement = judge_traffic(book, NAME, model, calendar, at, requests)
-            episodes.take(judgement.finding, judgement.is_over, at)
+            episodes.take(judgement.finding, bool(judgement.over), at)
             unknown = judgement.unknown
         at += STEP
     return episodes.all, unknown

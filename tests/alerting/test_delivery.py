@@ -240,6 +240,7 @@ async def test_mail_that_was_refused_comes_later_with_the_same_id(world: World, 
     assert "US -6.8, CA +6.6 points" in got.get_content()
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH", "ignore:.*log-in:DeprecationWarning")
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
 async def test_mail_travels_encrypted_and_with_a_log_in(
     world: World, mail_server: Any, certificate: tuple[Path, Path], tls: Any

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from stream.alerting.policies import Policy, default_of
-from stream.alerting.traffic import earlier, judge_expected, judge_silence
+from stream.alerting.traffic import FOR_A_WEEK, earlier, judge_expected, judge_silence
 from stream.days import Calendar
 from tests.alerting.world import World, at
 
@@ -38,12 +38,24 @@ def test_silence(now: int, yesterday: int, last_week: int, age_days: float, foun
         NOW - timedelta(minutes=47),
         lambda span: table[span[1]],
     )
-    assert (judgement.finding is not None, judgement.is_over) == (found, now > 0)
+    assert (judgement.finding is not None, bool(judgement.over)) == (found, now > 0)
     text = judgement.unknown if judgement.finding is None else judgement.finding.what
     assert said in text
     if judgement.finding is not None:
         assert judgement.finding.since == NOW - timedelta(minutes=47)
         assert ("yesterday instead of last week" in judgement.finding.note) == (age_days < 7)
+
+
+def test_a_model_that_has_been_silent_for_a_week_is_not_missed_any_more() -> None:
+    judgement = judge_silence(
+        default_of("silence"),
+        NOW,
+        "UTC",
+        NOW - timedelta(days=60),
+        LAST_WEEK,
+        lambda span: 50 * (span[1] < NOW),
+    )
+    assert (judgement.finding, judgement.over) == (None, FOR_A_WEEK)
 
 
 def test_the_same_time_last_week_is_the_same_local_time_across_a_change_of_clocks() -> None:

@@ -12,7 +12,7 @@ from stream.alerting.delivery import Courier
 from stream.alerting.evaluation import TIMED_EVERY, Evaluator
 from stream.alerting.policies import Policy
 from stream.alerting.wording import Place
-from stream.days import Calendar, from_us, to_us
+from stream.days import Calendar
 from stream.store.alerts import put_policy
 from stream.store.lease import CLOSER, Lease, take
 from stream.store.pool import Connection
@@ -216,11 +216,3 @@ class World:
 def days_from(first: str, count: int) -> Sequence[date]:
     """Dates in a row."""
     return [date.fromisoformat(first) + timedelta(days=n) for n in range(count)]
-
-
-def utc(us: int) -> datetime:
-    """For tables of instants."""
-    return from_us(us)
-
-
-__all__ = ["BINS", "TOPIC", "ZONE", "Clock", "World", "at", "days_from", "to_us", "utc"]
