@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+import uvloop
+
 from stream.alerting.channels.base import ChannelSettingError
 from stream.alerting.channels.configured import channels
 from stream.app import Worker
@@ -40,6 +42,8 @@ def main() -> int:
     except (DemoCredentialError, ChannelSettingError) as error:
         print(error, file=sys.stderr)
         return 2
+    # A policy, since Faust makes the loop of its consumer's thread itself.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
         asyncio.run(_main(settings))
     except Exception:
