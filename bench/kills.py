@@ -38,6 +38,8 @@ POINTS = (
 )
 
 
+BETWEEN_THE_COMMITS = "after_database_commit"
+"""The first worker dies there, and is not killed before."""
 ARMED = 0.6
 """Share of new workers that carry a failpoint."""
 
@@ -97,10 +99,10 @@ class Crew:
         self._fleet = fleet
         self._chance = chance
         self._result = result
-        self._points = list(POINTS)
+        self._points = [point for point in POINTS if point != BETWEEN_THE_COMMITS]
         self._armed: dict[int, str] = {}
         self._spared: Counter[int] = Counter()
-        self._alive = [fleet.start() for _ in range(workers)]
+        self._alive = [self._start_with(BETWEEN_THE_COMMITS), *(fleet.start() for _ in range(workers - 1))]
 
     async def suffer(self, kills: int, every_s: tuple[float, float]) -> None:
         """Kill one every so often, until so many have died at random moments and at failpoints."""
@@ -110,7 +112,8 @@ class Crew:
             victim = self._chance.randrange(len(self._alive))
             pid = self._alive[victim].pid
             self._spared[pid] += 1
-            if pid not in self._armed or self._spared[pid] > SPARED:
+            point = self._armed.get(pid)
+            if point is None or (point != BETWEEN_THE_COMMITS and self._spared[pid] > SPARED):
                 self._armed.pop(pid, None)
                 self._fleet.kill(self._alive[victim])
                 self._result.kills += 1
@@ -138,7 +141,9 @@ class Crew:
         """A new worker; while there are points that nobody has died at, it may carry one."""
         if not (arm and self._points and self._chance.random() < ARMED):
             return self._fleet.start()
-        point = self._points.pop(0)
+        return self._start_with(self._points.pop(0))
+
+    def _start_with(self, point: str) -> subprocess.Popen[bytes]:
         process = self._fleet.start(ML_GUARD_FAILPOINT=f"{point}:{self._chance.randint(1, 4)}")
         self._armed[process.pid] = point
         return process

@@ -248,12 +248,13 @@ class Worker:
                 continue
             pace = ingestion.pace
             log.info(
-                "events/s=%.0f lag=%d checkpoint_ms=%.0f model_days=%d state_mb=%.1f partitions=%s stopped=%s",
+                "events/s=%.0f lag=%d checkpoint_ms=%.0f model_days=%d state_mb=%.1f over_cap=%d partitions=%s stopped=%s",
                 (pace.events_written - logged_events) / (now - logged_at),
                 behind,
                 pace.took_s * 1000,
                 len(ingestion.cache),
                 ingestion.cache.nbytes / 1e6,
+                ingestion.folder.values_over_cap,
                 sorted(written),
                 sorted(claims.stopped),
             )

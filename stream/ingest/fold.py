@@ -17,22 +17,25 @@ from stream.ingest.columns import Value
 from stream.ingest.sorting import ModelDayEvents
 from stream.ingest.state import ModelDay
 
-LATENCY, PREDICTION, PROBABILITY = BUILT_IN = ("@latency_ms", "@y_pred", "@y_proba")
+LATENCY, PREDICTION, PROBABILITY = "@latency_ms", "@y_pred", "@y_proba"
+BUILT_IN = frozenset({LATENCY, PREDICTION, PROBABILITY})
 _NONE = type(None)
 
 
-def fold(state: ModelDay, group: ModelDayEvents, max_features: int) -> None:
-    """Take the events into the state. A feature beyond the cap is not kept; its values are counted."""
+def fold(state: ModelDay, group: ModelDayEvents, max_features: int) -> int:
+    """Take the events into the state. A feature beyond the cap is not kept; how many values that left out."""
     events, instants_us = group.events, group.instants_us
     state.saw(len(events), int(instants_us.min()), int(instants_us.max()))
     _fold_column(state, LATENCY, [event.latency_ms for event in events])
     _fold_column(state, PREDICTION, [event.y_pred for event in events])
     _fold_column(state, PROBABILITY, [event.y_proba for event in events])
+    left_out, most = 0, max_features + len(state.names & BUILT_IN)
     for name, column in group.columns:
-        if name not in state.names and len(state.names) >= max_features + len(BUILT_IN):
-            state.values_over_cap += sum(value is not None for value in column)
+        if name not in state.names and len(state.names) >= most:
+            left_out += sum(value is not None for value in column)
             continue
         _fold_column(state, name, column)
+    return left_out
 
 
 def _fold_column(state: ModelDay, name: str, column: Sequence[Value]) -> None:

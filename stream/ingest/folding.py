@@ -31,7 +31,13 @@ DAY_US = 86_400_000_000
 
 
 class Folder:
-    """Folds what waits in a partition. The caller holds the partition's `folding` lock."""
+    """Folds what waits in a partition. The caller holds the partition's `folding` lock.
+
+    Attributes
+    ----------
+    values_over_cap : int
+        Values that were not kept, since their model-day has as many features as it may.
+    """
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class Folder:
         self._catalog = catalog
         self._cache = cache
         self._clock = clock
+        self.values_over_cap = 0
         self._reader = RecordReader(
             max_features=settings.max_features, max_record_bytes=settings.max_record_bytes
         )
@@ -66,7 +73,7 @@ class Folder:
             return 0
         self._note(partition, records, again, found)
         for group, day in zip(found.groups, states, strict=True):
-            fold(day, group, self._settings.max_model_features)
+            self.values_over_cap += fold(day, group, self._settings.max_model_features)
             partition.work.add_traffic(group)
         partition.folded = batch.hi
         return len(records.events)

@@ -6,8 +6,6 @@ checkpoints take at most `DUTY` of the time: what is left is for the rollup, the
 
 from __future__ import annotations
 
-import time
-
 DUTY = 0.3
 
 
@@ -43,8 +41,3 @@ class Pace:
         """Count events that a checkpoint made durable."""
         self.events_written += events
         self.checkpoints += 1
-
-    @property
-    def waits_s(self) -> float:
-        """How long it is until the next one."""
-        return max(0.0, self._next_at - time.monotonic())

@@ -8,7 +8,7 @@ that hold nothing unwritten; they are read again from the database when their ne
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -82,7 +82,6 @@ class ModelDay:
         "last_us",
         "names",
         "nbytes",
-        "values_over_cap",
         "writing",
     )
 
@@ -97,7 +96,6 @@ class ModelDay:
         self.last_us = 0
         self.features: dict[Feature, FeatureState] = {}
         self.names: set[str] = set()
-        self.values_over_cap = 0
         self.dirty = False
         self.writing = 0
         self.nbytes = 2_000
@@ -255,10 +253,9 @@ CacheKey = tuple[int, ModelDayKey]
 class StateCache:
     """Model-days by partition and key, at most `limit` bytes of them unless more are still to be written."""
 
-    def __init__(self, limit: int, on_evicted: Callable[[int], None] | None = None) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self._days: OrderedDict[CacheKey, ModelDay] = OrderedDict()
-        self._on_evicted = on_evicted or (lambda _n: None)
 
     def __len__(self) -> int:
         return len(self._days)
@@ -303,5 +300,4 @@ class StateCache:
                 excess -= state.nbytes
         for key in leaving:
             del self._days[key]
-        self._on_evicted(len(leaving))
         return len(leaving)
