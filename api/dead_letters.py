@@ -161,16 +161,12 @@ async def replay_dead_letters(request: Request, who: Operate, which: Which) -> A
 
 
 async def _found(services: Services, ids: Sequence[str], projects: Sequence[str] | None) -> list[Row]:
-    rows = []
+    matches = [match for match in map(_ID.fullmatch, ids) if match]
+    places = [(int(match[1]), int(match[2]), int(match[3])) for match in matches]
     async with services.database.connection() as connection:
-        for text in dict.fromkeys(ids):
-            match = _ID.fullmatch(text)
-            row = match and await accounts.dead_letter(
-                connection, services.settings.topic, *map(int, match.groups()), project_ids=projects
-            )
-            if row:
-                rows.append(row)
-    return rows
+        return await accounts.dead_letters_at(
+            connection, services.settings.topic, places, project_ids=projects
+        )
 
 
 async def _of_reason(

@@ -22,6 +22,9 @@ ROWS = 1_000
 QUEUE = 500
 """Changes kept for a listener that reads slowly; beyond, it is told to read the lists anew."""
 
+LISTENERS = 500
+"""Streams that one process keeps; each costs a connection, a task and its queue."""
+
 Row = dict[str, Any]
 
 
@@ -82,7 +85,11 @@ class Feed:
                 await self._poller
 
     async def join(self, wants: Callable[[Row], bool]) -> tuple[Listener, int]:
-        """Begin to listen; returns the change behind which the listener's own begin. Raises `database_unavailable`."""
+        """Begin to listen; returns the change behind which the listener's own begin. Raises problems."""
+        if len(self._listeners) >= LISTENERS:
+            raise Problem(
+                "too_many_streams", f"{LISTENERS} live streams are open; ask again later.", retry_after_s=10
+            )
         if self._poller is None or self._poller.done():
             async with self._database.connection() as connection:
                 last = await reading.last_change(connection)

@@ -7,7 +7,8 @@ Problem
     400 invalid_json invalid_encoding      405 method_not_allowed      408 request_timeout
     409 conflict               413 payload_too_large                   415 unsupported_media_type
     422 invalid_request        429 rate_limited
-    500 internal_error         503 broker_unavailable buffer_full database_unavailable
+    500 internal_error         503 broker_unavailable buffer_full too_many_streams
+        database_unavailable
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "internal_error": (500, "The server failed"),
     "broker_unavailable": (503, "Kafka does not answer"),
     "buffer_full": (503, "The bridge has more than it can hold"),
+    "too_many_streams": (503, "No more live streams are possible"),
     "database_unavailable": (503, "The database does not answer"),
 }
 BY_STATUS = {status: code for code, (status, _) in reversed(list(CODES.items()))}

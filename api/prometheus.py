@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.measures import Measures
 from api.problems import Problem
-from api.ready import Ready, look
+from api.readiness import Ready
 from api.services import Services, services_of
 from stream.store import accounts
 
@@ -37,7 +37,7 @@ class Scrapes:
         measures.live_listeners.set(services.feed.listeners)
         async with self._lock:
             if time.monotonic() - self._at > BELIEVED_S:
-                _show(measures, await look(services))
+                _show(measures, await services.readiness.state())
                 await _ledger(services)
                 self._at = time.monotonic()
 

@@ -15,6 +15,7 @@ from api.door.limits import RateLimit
 from api.door.projects import ProjectDirectory
 from api.feed import Feed
 from api.measures import Measures
+from api.readiness import Readiness
 from stream.settings import Settings
 
 
@@ -29,6 +30,7 @@ class Services:
     limit: RateLimit
     bridge: Bridge
     broker: Broker
+    readiness: Readiness
     feed: Feed
     measures: Measures
 
@@ -36,6 +38,7 @@ class Services:
     def of(cls, settings: Settings) -> Services:
         """All parts, not yet open."""
         database = Database(settings.database_url)
+        broker = Broker(settings.kafka, settings.topic)
         return cls(
             settings=settings,
             database=database,
@@ -43,7 +46,8 @@ class Services:
             projects=ProjectDirectory(database),
             limit=RateLimit(settings.key_events_per_s, time.monotonic),
             bridge=Bridge(settings),
-            broker=Broker(settings.kafka, settings.topic),
+            broker=broker,
+            readiness=Readiness(settings, database, broker),
             feed=Feed(database),
             measures=Measures(),
         )

@@ -115,27 +115,24 @@ async def dead_letters(
     return [dict(row) for row in rows]
 
 
-async def dead_letter(
+async def dead_letters_at(
     connection: Connection,
     topic: str,
-    partition: int,
-    offset: int,
-    event_index: int,
+    places: Sequence[tuple[int, int, int]],
     *,
     project_ids: Sequence[str] | None,
-) -> Row | None:
-    """One dead letter, if it is of these projects (None: any)."""
-    row = await connection.fetchrow(
+) -> list[Row]:
+    """The dead letters at these (partition, offset, index), so far as they are there and of these projects (None: any)."""
+    rows = await connection.fetch(
         f"""select {_DEAD_COLUMNS} from ml_guard.dead_letter
-        where (topic, "partition", "offset", event_index) = ($1, $2, $3, $4)
+        where topic = $1 and ("partition", "offset", event_index)
+                in (select * from unnest($2::int[], $3::bigint[], $4::int[]))
             and ($5::text[] is null or project_id = any($5))""",  # noqa: S608
         topic,
-        partition,
-        offset,
-        event_index,
+        *([place[i] for place in places] for i in range(3)),
         None if project_ids is None else list(project_ids),
     )
-    return None if row is None else dict(row)
+    return [dict(row) for row in rows]
 
 
 async def count_unreplayed(

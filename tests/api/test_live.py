@@ -13,8 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
-from api.feed import QUEUE, Listener
+from api.database import Database
+from api.feed import LISTENERS, QUEUE, Feed, Listener
+from api.problems import Problem
 from tests.api.conftest import Door
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -176,3 +179,10 @@ async def test_a_slow_reader_is_told_to_read_anew_and_holds_no_more_than_its_que
         listener.offer({"change_id": change})
     assert listener.lost is not None
     assert await listener.take(0.1) == []
+
+
+async def test_the_number_of_streams_is_bounded() -> None:
+    feed = Feed(Database("postgresql://nowhere"))
+    feed._listeners.update(Listener(lambda row: True) for _ in range(LISTENERS))
+    with pytest.raises(Problem, match="too_many_streams"):
+        await feed.join(lambda row: True)

@@ -22,8 +22,8 @@ class Feature:
 class Plant:
     """A change of known size in one feature on one day.
 
-    `sampler` None means that the feature vanishes; a feature that the endpoint does not have appears. `psi` bounds
-    the true PSI where the verdict rests on one, with room for sampling.
+    `sampler` None means that the feature vanishes; a feature that the endpoint does not have appears. `psi` is
+    what the PSI of endless traffic would be, where the verdict rests on one.
     """
 
     offset: int
@@ -32,7 +32,7 @@ class Plant:
     says: str
     sampler: Sampler | None = None
     missing: float | None = None
-    psi: tuple[float, float] | None = None
+    psi: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ _CHURN = Endpoint(
     y_proba=Share(1.4, 4.5),
     latency=LogNormal(median=38.0, sigma=0.45),
     plants=(
-        Plant(-1, "balance", "drift", "its logarithm's mean +0.8 sd", _BALANCE.moved(0.8), psi=(0.42, 0.80)),
+        Plant(-1, "balance", "drift", "its logarithm's mean +0.8 sd", _BALANCE.moved(0.8), psi=0.593),
         Plant(
             -1,
             "country",
             "drift",
             "US -15, BR +15 points",
             _COUNTRY.reweighted(US=-15, BR=15),
-            psi=(0.28, 0.60),
+            psi=0.433,
         ),
-        Plant(0, "age", "drift", "mean +0.8 sd", _AGE.moved(0.8), psi=(0.40, 0.80)),
+        Plant(0, "age", "drift", "mean +0.8 sd", _AGE.moved(0.8), psi=0.608),
     ),
 )
 
@@ -105,11 +105,7 @@ _CREDIT = Endpoint(
         Feature("mortgage", Flag(0.41)),
     ),
     y_pred=LogNormal(median=7_500.0, sigma=0.6, digits=0),
-    plants=(
-        Plant(
-            -1, "utilisation", "drift", "missing 2 % -> 30 %", _UTILISATION, missing=0.30, psi=(0.55, 1.15)
-        ),
-    ),
+    plants=(Plant(-1, "utilisation", "drift", "missing 2 % -> 30 %", _UTILISATION, missing=0.30, psi=0.853),),
 )
 
 _AMOUNT = LogNormal(median=1_150.0, sigma=1.1, digits=2)
@@ -130,9 +126,7 @@ _FRAUD_AUTHORIZE = Endpoint(
     y_proba=Share(0.8, 9.0),
     latency=LogNormal(median=14.0, sigma=0.5),
     plants=(
-        Plant(
-            -1, "amount", "warning", "its logarithm's mean +0.42 sd", _AMOUNT.moved(0.42), psi=(0.10, 0.25)
-        ),
+        Plant(-1, "amount", "warning", "its logarithm's mean +0.42 sd", _AMOUNT.moved(0.42), psi=0.170),
         Plant(
             -1,
             "channel",
@@ -158,7 +152,7 @@ _FRAUD_SCORE = Endpoint(
     y_pred=Normal(0.0, 1.0),
     y_proba=None,
     latency=LogNormal(median=9.0, sigma=0.35),
-    plants=(Plant(-2, "new_device", "drift", "true 12 % -> 40 %", Flag(0.40), psi=(0.25, 0.65)),),
+    plants=(Plant(-2, "new_device", "drift", "true 12 % -> 40 %", Flag(0.40), psi=0.445),),
 )
 
 _TEMPERATURE = Normal(18.5, 5.2, digits=2)
@@ -176,14 +170,14 @@ _LOAD = Endpoint(
     y_pred=Normal(412.0, 60.0, digits=2),
     latency=_LOAD_LATENCY,
     plants=(
-        Plant(-1, "temperature", "warning", "mean +0.42 sd", _TEMPERATURE.moved(0.42), psi=(0.10, 0.25)),
+        Plant(-1, "temperature", "warning", "mean +0.42 sd", _TEMPERATURE.moved(0.42), psi=0.169),
         Plant(
             -1,
             "@latency_ms",
             "drift",
             "its logarithm's mean +0.8 sd",
             _LOAD_LATENCY.moved(0.8),
-            psi=(0.40, 0.85),
+            psi=0.605,
         ),
     ),
 )
@@ -209,7 +203,7 @@ _OUTAGE = Endpoint(
             "drift",
             "low -26, high +26 points",
             _RISK.reweighted(low=-26, high=26),
-            psi=(0.35, 0.9),
+            psi=0.517,
         ),
     ),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ml_guard.replay.catalogue import Plant
 from ml_guard.replay.claims import Claim, ModelKey, Observed, Tally, allowed_failures, name
 from ml_guard.replay.oracle import DayKey, DayTruth, Truth
 from ml_guard.replay.recompute import Expected, bin_counts, corrected, score, verdict
@@ -16,6 +18,10 @@ from ml_guard.shapes import DriftDay
 TRUSTED_EVENTS = 400
 """Half a standard deviation is found from here on; a day that has only begun is not held to its plants."""
 WARNING, DRIFT = 0.1, 0.25
+DOUBT = 5.0
+"""Standard deviations that a PSI may be off its true value: the delta method's sqrt(4 PSI (1/n + 1/m))."""
+MODEL_ERROR = 0.1
+"""And this share of it, since the baseline's own bins are not those of endless traffic."""
 NUMBERS = ("psi", "psi_expected", "chi_square", "p_value", "js_distance", "l_infinity")
 
 
@@ -170,21 +176,34 @@ def _planted(known: Recomputed) -> Claim:
             key = DayKey(known.topic.project_id(project), endpoint.model_id, endpoint.endpoint, day)
             if key not in known.truth.days or known.truth.days[key].events < TRUSTED_EVENTS:
                 continue
-            rows = known.seen.drift.get(key, {})
+            m = known.windows[key.project_id, key.model_id, key.endpoint].events
             for plant in known.topic.plants(project, endpoint, day):
-                found = [row for (feature, _), row in rows.items() if feature == plant.feature]
-                verdicts = {row.verdict for row in found}
-                where = name(key, plant.feature)
-                if plant.verdict not in verdicts:
-                    tally.fail(where, f"{plant.says}: {sorted(verdicts)} instead of {plant.verdict}")
-                    continue
-                tally.equal(where, plant.verdict in verdicts, True)
-                if plant.psi is not None:
-                    psi = max(row.psi for row in found if row.psi is not None)
-                    tally.equal(
-                        f"{where} PSI {psi:.3f} in {plant.psi}", plant.psi[0] <= psi <= plant.psi[1], True
-                    )
+                _found(tally, known, key, plant, m)
     return tally.claim("every planted drift is found, of its size", bound="all")
+
+
+def _found(tally: Tally, known: Recomputed, key: DayKey, plant: Plant, m: int) -> None:
+    """One plant: its verdict; and its size, as far as so many events can show it."""
+    rows = [row for (feature, _), row in known.seen.drift.get(key, {}).items() if feature == plant.feature]
+    verdicts = sorted({row.verdict for row in rows})
+    where = name(key, plant.feature, f"({plant.says})")
+    if plant.psi is None:
+        tally.equal(where, plant.verdict in verdicts or verdicts, True)
+        return
+    n = known.truth.days[key].events
+    off = DOUBT * math.sqrt(4 * plant.psi * (1 / n + 1 / m)) + MODEL_ERROR * plant.psi
+    scored = [row for row in rows if row.psi is not None]
+    if not scored:
+        tally.fail(where, f"not scored: {verdicts}")
+    for row in scored:
+        psi, warning, drift = row.psi or 0.0, row.warning or WARNING, row.drift or DRIFT
+        tally.equal(
+            f"{where} PSI {psi:.3f}, true {plant.psi} +- {off:.3f}", abs(psi - plant.psi) <= off, True
+        )
+        size = "drift" if plant.psi - off >= drift else "warning" if plant.psi + off < drift else "either"
+        wanted = {"warning", "drift"} if size == "either" else {size}
+        if plant.psi - off >= warning:
+            tally.equal(f"{where} {row.verdict} in {sorted(wanted)}", row.verdict in wanted, True)
 
 
 def _quiet(known: Recomputed) -> Claim:

@@ -69,7 +69,7 @@ async def produce(
         except (asyncio.TimeoutError, UnknownTopicOrPartitionError):
             raise ConnectionLostError(
                 f"Kafka at {kafka} has no topic {topic}; create it with `ml-guard migrate --topics`"
-            )
+            ) from None
         return await _Sender(producer, topic, len(partitions), rate, progress).send(records)
     except KafkaError as error:
         raise ConnectionLostError(f"Kafka at {kafka} did not take the records: {error}") from error

@@ -67,8 +67,9 @@ class Topic:
         return [self.origin[project.slug] + timedelta(days=k) for k in range(FIRST_SCORED, last + 1)]
 
     def clock_days(self, project: Project) -> list[date]:
-        """Days of the past on which the project's clocks changed."""
-        return list(project.clock_days) if self.calendar_days else []
+        """Days on which the project's clocks changed, before all others."""
+        before = [day for day in project.clock_days if self.offset(project, day) < FIRST_DAY]
+        return before if self.calendar_days else []
 
     def plants(self, project: Project, endpoint: Endpoint, day: date) -> tuple[Plant, ...]:
         """What is planted in an endpoint's events on a day."""
