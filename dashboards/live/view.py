@@ -89,7 +89,11 @@ class View:
         """Begin to read and to listen, until the browser has left."""
         self.page.source.listen(self._hear)
         pn.state.on_session_destroyed(lambda context: self.page.source.leave(self._hear))
-        pn.state.onload(self._tick)
+        pn.state.onload(self._begin)
+
+    async def _begin(self) -> None:
+        """Once the browser has the page: what was changed sooner would not reach it."""
+        await self._tick()
         pn.state.add_periodic_callback(self._tick, period=TICK_MS)
 
     def _hear(self, event: LiveEvent) -> None:
@@ -106,7 +110,12 @@ class View:
         waited = time.monotonic() - self._tried
         if (self._dirty and waited >= BETWEEN_S) or waited >= ANYWAY_S or (self._problem and waited >= 2):
             async with self._reading:
-                await self._refresh()
+                try:
+                    await self._refresh()
+                except Exception as error:  # a fault of ours: it is said, and the page tries again
+                    log.exception("%s could not be shown", self.page.place)
+                    self._problem = f"This page failed with {type(error).__name__}; the dashboard's log has more."
+                    self._show_trouble()
         self._show_bar()
 
     async def _refresh(self) -> None:

@@ -19,8 +19,8 @@ from ml_guard.shapes import DriftDay, LatencyRow, LiveEvent, MetricDay, Model, P
 
 SHOWN_DAYS = 14
 CHART_DAYS = 30
-LONGEST_ROWS = 1500
-"""Rows that the chart by minute has at most; a longer window has longer steps."""
+STEPS_S = {"1h": 60, "6h": 60, "24h": 300, "3d": 900}
+"""How long a point of the chart is: a minute, or longer where a screen has fewer dots than the window minutes."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,8 @@ class ModelPage(Page):
         drift = await ask(
             "drift", client.drift_daily, from_=today - timedelta(days=SHOWN_DAYS), order="asc", **where
         )
-        window_s = WINDOWS[place.window]
-        step_s = 60 * max(1, -(-window_s // (60 * LONGEST_ROWS)))
-        start = (now - timedelta(seconds=window_s)).replace(second=0, microsecond=0)
+        step_s = STEPS_S[place.window]
+        start = datetime.fromtimestamp((now.timestamp() - WINDOWS[place.window]) // step_s * step_s, UTC)
         minutes = await ask(
             "latency", client.latency, from_=start, to=now, step_s=step_s, percentiles=[0.5, 0.95, 0.99], **where
         )
@@ -99,7 +98,8 @@ class ModelPage(Page):
         )  # fmt: skip
         self._bars = bars.glyph
         for column, color in (("p50", colors.accent), ("p95", colors.second), ("p99", colors.third)):
-            chart.line("at", column, color, 1.4)
+            chart.line("at", column, color, 1.3)
+            chart.dots("at", column, color, 2.5)
         chart.hover(
             ("time", "@time"), ("requests", "@requests{0,0}"), ("p50", "@p50{0.0} ms"), ("p95", "@p95{0.0} ms"),
             ("p99", "@p99{0.0} ms"),
@@ -126,7 +126,7 @@ class ModelPage(Page):
         self._heat.show("heat.html", data=data, place=self.place)
         self._paint_minutes(data)
         colors = self.scheme
-        days = [_filled(day) for day in data.days]
+        days = data.days
         self._paint_days(self._percentiles, data.days, {
             "p50": [day.latency_p50_ms for day in days],
             "p95": [day.latency_p95_ms for day in days],
@@ -144,7 +144,7 @@ class ModelPage(Page):
         self._prediction.show_head(keys=keys, note="predictions are text: see the heat map" if text_only else "")
 
     def _paint_minutes(self, data: ModelData) -> None:
-        zone, rows, colors = data.project.zone, data.minutes, self.scheme
+        zone, rows, colors = data.project.zone, with_gaps(data.minutes, data.step_s), self.scheme
         width = data.step_s * 1000
         self._minutes.data(
             time=[words.clock(row.start, zone)[5:16] for row in rows],
@@ -185,6 +185,17 @@ class ModelPage(Page):
         chart.ticks(date_ticks(first, last, 6))
 
 
+def with_gaps(rows: Sequence[LatencyRow], step_s: int) -> list[LatencyRow]:
+    """The rows, and an empty one wherever nothing came, so that a line is not drawn across silence."""
+    filled: list[LatencyRow] = []
+    for row in rows:
+        if filled and (row.start - filled[-1].start).total_seconds() > step_s:
+            after = filled[-1].start + timedelta(seconds=step_s)
+            filled.append(LatencyRow(start=after, end=after, requests=0))
+        filled.append(row)
+    return filled
+
+
 def heat_rows(drift: Sequence[DriftDay]) -> list[HeatRow]:
     """Features with their days, the most troubled first; of two kinds on a day the worse one is shown."""
     cells: dict[str, dict[date, DriftDay]] = defaultdict(dict)
@@ -202,10 +213,6 @@ def _trouble(row: HeatRow) -> tuple[int, float, str]:
     lately = [row.cells[day] for day in sorted(row.cells)[-3:]]
     worst = min(words.severity(cell.verdict) for cell in lately)
     return (worst, -max(cell.psi or 0 for cell in lately), row.feature)
-
-
-def _filled(day: MetricDay) -> MetricDay:
-    return day
 
 
 def _absent(model: str | None, endpoint: str, others: Sequence[str]) -> str:
