@@ -84,9 +84,14 @@ def unavailable(error: BaseException) -> Problem:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Around what takes connections from the pool itself. Raises the problem `database_unavailable`."""
+    """What a database's failures are to a caller, around anything that uses a connection."""
     try:
         yield
+    except asyncpg.DataError as error:
+        raise Problem(
+            "invalid_request",
+            "A value cannot be stored or compared: text without the character 0, numbers in range.",
+        ) from error
     except AWAY as error:
         raise unavailable(error) from error
     except NOT_MIGRATED as error:

@@ -27,6 +27,7 @@ LOOK_S = 1.0
 SEND_S = 20
 """A reader that takes nothing for so long is cut off; it resumes with `Last-Event-ID`."""
 RETRY_MS = 1_000
+MOST_ID = 2**63 - 1
 
 _json = TypeAdapter(MetricDay)
 _HELLO = {
@@ -44,8 +45,8 @@ async def live(
     who: Read,
     project_id: ProjectId = None,
     model_id: ModelId = None,
-    resume: Annotated[int | None, Header(alias="Last-Event-ID", ge=0)] = None,
-    last_event_id: Annotated[int | None, Query(ge=0, description="As the header.")] = None,
+    resume: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MOST_ID)] = None,
+    last_event_id: Annotated[int | None, Query(ge=0, le=MOST_ID, description="As the header.")] = None,
 ) -> EventSourceResponse:
     """The stream, from now on, or from the change that the reader saw last."""
     services = services_of(request)

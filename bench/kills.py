@@ -37,6 +37,10 @@ POINTS = (
 )
 
 
+ARMED = 0.6
+"""Share of new workers that carry a failpoint."""
+
+
 @dataclass
 class KillRun:
     """What a run came to."""
@@ -60,69 +64,75 @@ async def run(
     wait_s: float = 600.0,
 ) -> KillRun:
     """Send the events past workers that are killed, and compare."""
-    chance = random.Random(seed)
     result = KillRun(events)
     began = time.monotonic()
     await make_projects(fleet.database_url, PROJECTS)
-    alive = [fleet.start() for _ in range(workers)]
+    crew = Crew(fleet, random.Random(seed), result, workers)
     producing = asyncio.ensure_future(
         produce(fleet.kafka, fleet.topic, range(events), make=event_json, rate=rate)
     )
-    points = list(POINTS)
-    armed: dict[int, str] = {}
-    while result.kills + len(result.failpoints) < kills:
-        await asyncio.sleep(chance.uniform(*every_s))
-        for place, process in enumerate(alive):
-            if process.poll() is not None:
-                _count_death(result, process, armed)
-                alive[place] = _restart(fleet, chance, points, armed)
-        if producing.done():
-            producing.result()
-        victim = chance.randrange(workers)
-        if alive[victim].pid not in armed:
-            fleet.kill(alive[victim])
-            result.kills += 1
-            alive[victim] = _restart(fleet, chance, points, armed)
+    await crew.suffer(kills, every_s)
     await producing
-
-    def keep_alive() -> None:
-        for place, process in enumerate(alive):
-            if process.poll() is not None:
-                _count_death(result, process, armed)
-                alive[place] = fleet.start()
-
-    await fleet.drained(wait_s=wait_s, meanwhile=keep_alive)
-    for process in alive:
-        if process.poll() is None:
-            fleet.terminate(process)
+    await fleet.drained(wait_s=wait_s, meanwhile=crew.replace_the_dead)
+    crew.send_home()
     result.seconds = time.monotonic() - began
     connection = await asyncpg.connect(fleet.database_url)
     try:
-        result.wrong = differences(expected(np.arange(events)), await observe(connection))
+        result.wrong += differences(expected(np.arange(events)), await observe(connection))
         result.wrong += await imbalances(connection)
     finally:
         await connection.close()
     return result
 
 
-def _restart(
-    fleet: Fleet, chance: random.Random, points: list[str], armed: dict[int, str]
-) -> subprocess.Popen[bytes]:
-    """A new worker; while there are points that nobody has died at, it may carry one."""
-    if points and chance.random() < 0.6:
-        point = points.pop(0)
-        process = fleet.start(ML_GUARD_FAILPOINT=f"{point}:{chance.randint(1, 4)}")
-        armed[process.pid] = point
+class Crew:
+    """Workers, some with a failpoint, that are replaced when they die."""
+
+    def __init__(self, fleet: Fleet, chance: random.Random, result: KillRun, workers: int) -> None:
+        self._fleet = fleet
+        self._chance = chance
+        self._result = result
+        self._points = list(POINTS)
+        self._armed: dict[int, str] = {}
+        self._alive = [fleet.start() for _ in range(workers)]
+
+    async def suffer(self, kills: int, every_s: tuple[float, float]) -> None:
+        """Kill one every so often, until so many have died at random moments and at failpoints."""
+        while self._result.kills + len(self._result.failpoints) < kills:
+            await asyncio.sleep(self._chance.uniform(*every_s))
+            self.replace_the_dead(arm=True)
+            victim = self._chance.randrange(len(self._alive))
+            if self._alive[victim].pid not in self._armed:
+                self._fleet.kill(self._alive[victim])
+                self._result.kills += 1
+                self._alive[victim] = self._start(arm=True)
+
+    def replace_the_dead(self, *, arm: bool = False) -> None:
+        """Count those that have died at their failpoint, and start others; nobody may have ended in another way."""
+        for place, process in enumerate(self._alive):
+            if process.poll() is None:
+                continue
+            point = self._armed.pop(process.pid, None)
+            if process.returncode == -signal.SIGKILL and point is not None:
+                self._result.failpoints.append(point)
+            else:
+                self._result.wrong.append(f"a worker ended by itself with status {process.returncode}")
+            self._alive[place] = self._start(arm=arm)
+
+    def send_home(self) -> None:
+        """SIGTERM for all."""
+        for process in self._alive:
+            if process.poll() is None:
+                self._fleet.terminate(process)
+
+    def _start(self, *, arm: bool) -> subprocess.Popen[bytes]:
+        """A new worker; while there are points that nobody has died at, it may carry one."""
+        if not (arm and self._points and self._chance.random() < ARMED):
+            return self._fleet.start()
+        point = self._points.pop(0)
+        process = self._fleet.start(ML_GUARD_FAILPOINT=f"{point}:{self._chance.randint(1, 4)}")
+        self._armed[process.pid] = point
         return process
-    return fleet.start()
-
-
-def _count_death(result: KillRun, process: subprocess.Popen[bytes], armed: dict[int, str]) -> None:
-    point = armed.pop(process.pid, None)
-    if process.returncode == -signal.SIGKILL and point is not None:
-        result.failpoints.append(point)
-    else:
-        result.wrong.append(f"a worker ended by itself with status {process.returncode}")
 
 
 def report(result: KillRun) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Group, RenderableType
@@ -70,9 +71,7 @@ def status(as_json: AsJson = False) -> None:
 
 def doctor(as_json: AsJson = False) -> None:
     """Ask every part how it is: broker, topics, database, schema, workers, lag, ledger, API."""
-    stack = read_stack()
-    known = {name: stack[name] for name in ("kafka", "database_url") if _unset(name) and stack.get(name)}
-    settings = Settings(**known)
+    settings = _settings()
     findings = [*examination.parts(), *asyncio.run(examination.examine(settings))]
     ok = all(finding.ok for finding in findings)
     emit({"ok": ok, "findings": [each.to_json() for each in findings]}, as_json, lambda: _findings(findings))
@@ -80,8 +79,13 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(NEGATIVE)
 
 
-def _unset(name: str) -> bool:
-    return not os.environ.get(f"ML_GUARD_{name.upper()}")
+def _settings() -> Settings:
+    """The environment's settings, and where it says nothing those of the stack that runs here."""
+    stack = read_stack()
+    known = {name: stack.get(name) for name in ("kafka", "database_url")}
+    known["api_port"] = urlsplit(stack.get("url", "")).port
+    unset = {name for name in known if not os.environ.get(f"ML_GUARD_{name.upper()}")}
+    return Settings.model_validate({name: value for name, value in known.items() if value and name in unset})
 
 
 def _parts(state: dict[str, Any]) -> RenderableType:

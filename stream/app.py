@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -19,7 +19,9 @@ from yarl import URL
 
 from stream.catalog import Catalog
 from stream.closing.service import ClosingService
+from stream.garbage import collect_between_batches
 from stream.healthcheck import heartbeat_file
+from stream.ingest.claims import Claims
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.ingestion import Ingestion
@@ -40,9 +42,9 @@ LEAVE_S = 10.0
 
 
 class App(faust.App):
-    """Faust's app, with the ingestion that its consumer asks."""
+    """Faust's app, and where its consumer is to read."""
 
-    ingest: Ingestion
+    positions: Claims
 
 
 class FaustBroker:
@@ -64,16 +66,18 @@ class FaustBroker:
         """The last stable offset of every partition."""
         return await self._consumer.thread.end_offsets(self._topic)
 
-    async def place(self, topic: str, offsets: dict[int, int | None]) -> None:
+    async def place(self, topic: str, offsets: Mapping[int, int | None]) -> None:
         """Read on from these offsets."""
         await self._consumer.place(topic, offsets)
 
-    async def commit_hint(self, topic: str, offsets: dict[int, int]) -> None:
+    async def commit_hint(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Tell the group how far the database is."""
         await self._consumer.thread.commit_hint(topic, offsets)
 
     def assigned(self) -> set[int]:
-        """The partitions that the group has given to this worker."""
+        """The partitions that the group has given to this worker; none during a rebalance."""
+        if self._app.rebalancing:
+            return set()
         return {tp.partition for tp in self._consumer.assignment() if tp.topic == self._topic}
 
     def folded(self, nbytes: int) -> None:
@@ -84,8 +88,7 @@ class FaustBroker:
         """How many records the logs hold behind these positions, as the last fetches said."""
         behind = 0
         for partition, position in positions.items():
-            highwater = self._consumer.highwater(TP(self._topic, partition))
-            behind += max(0, (highwater or 0) - position)
+            behind += max(0, self._consumer.highwater(TP(self._topic, partition)) - position)
         return behind
 
 
@@ -111,8 +114,8 @@ def make_app(settings: Settings, ingestion: Ingestion) -> App:
         broker_commit_interval=3_600.0,
     )
     app.transport = Transport(app.conf.broker, app, loop=app.loop)
-    app.ingest = ingestion
-    ingestion.broker = FaustBroker(app, settings.topic)
+    app.positions = ingestion.claims
+    ingestion.claims.broker = FaustBroker(app, settings.topic)
     topic = app.topic(settings.topic, value_type=bytes, value_serializer="raw", acks=False)
 
     async def fold(stream: Any) -> None:
@@ -160,7 +163,7 @@ class Worker:
             failpoints=Failpoints.from_environment(production=settings.env == "production"),
         )
         app = make_app(settings, ingestion)
-        broker = cast(FaustBroker, ingestion.broker)
+        broker = cast(FaustBroker, ingestion.claims.broker)
         watchdog = Watchdog(PATIENCE_S)
         closing = ClosingService(
             settings.database_url, self.clock, broker.end_offsets, settings, holder=self.owner
@@ -172,6 +175,7 @@ class Worker:
             asyncio.ensure_future(ingestion.run()),
             asyncio.ensure_future(self._report(ingestion, broker, watchdog)),
             asyncio.ensure_future(self._crashed(app)),
+            asyncio.ensure_future(collect_between_batches()),
             asyncio.ensure_future(closing.run()),
         ]
         log.info("worker %s reads %s", self.owner, settings.topic)
@@ -198,8 +202,8 @@ class Worker:
     async def _leave(self, app: App, ingestion: Ingestion) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(ingestion.checkpoint_all(), LEAVE_S)
-        for number in list(ingestion.partitions):
-            ingestion.drop(number)
+        for number in list(ingestion.claims.partitions):
+            ingestion.claims.drop(number)
         try:
             await asyncio.wait_for(app.stop(), LEAVE_S)
         except Exception as error:
@@ -217,11 +221,12 @@ class Worker:
         logged_at, logged_events = time.monotonic(), 0
         while True:
             await asyncio.sleep(1.0)
-            written = {number: partition.written for number, partition in ingestion.partitions.items()}
-            with suppress(Exception):
-                behind = broker.behind(written)
-                failed_at = ingestion.database_failed_at
-                watchdog.show(Progress(sum(written.values()), behind > 0, failed_at is not None))
+            claims = ingestion.claims
+            written = {number: partition.written for number, partition in claims.partitions.items()}
+            behind = broker.behind(written)
+            waits = claims.waits_for_database(PATIENCE_S / 2)
+            watchdog.show(Progress(sum(written.values()), behind > 0, waits))
+            with suppress(OSError):
                 heartbeat_file().touch()
             now = time.monotonic()
             if now - logged_at < LOG_EVERY_S:
@@ -235,6 +240,6 @@ class Worker:
                 len(ingestion.cache),
                 ingestion.cache.nbytes / 1e6,
                 sorted(written),
-                sorted(ingestion.stopped),
+                sorted(claims.stopped),
             )
             logged_at, logged_events = now, pace.events_written

@@ -36,8 +36,9 @@ MAX_BINS = 50
 """More bins than this are finer than the sketch: one top-level item of a KLL of k=200 weighs up to 1 %."""
 
 TOP_K = 20
-MIN_SHARE = 0.01
-"""A rarer label moves PSI less than its bin adds to what chance gives: it belongs to `other`."""
+MIN_SHARE = 0.02
+"""Of 250 events, the fewest that ten bins can be tested with, it expects 5. A rarer label that vanishes moves PSI by
+less than the warning level anyway; it belongs to `other`."""
 MIN_COUNT = 5
 """Cochran's rule: below five expected counts a cell's chi-square is not one."""
 CONTESTED = 2.0
@@ -149,7 +150,7 @@ def freeze(
     gets ``round(share * n_bins)`` bins of equal share, at least one; equal edges are merged. Without atoms that is
     the deciles. A stretch that has no values keeps one bin, in which a day's new values show.
 
-    Categorical: the `top_k` most frequent labels that have at least 1 % of the values and come 5 times get a bin.
+    Categorical: the `top_k` most frequent labels that have at least 2 % of the values and come 5 times get a bin.
     The share of `unseen` is that of the labels which came once (Good and Turing's estimate of what a sample has not
     seen), and `other` has the rest; otherwise a feature with a long tail would drift every day. A label that owes its
     bin to luck is overestimated by about the standard deviation of its count: that is added to its `s`.

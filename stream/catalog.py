@@ -22,8 +22,6 @@ from stream.store.pool import Pool
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
-UNKNOWN_KEPT = 10_000
-"""Names looked up in vain that are remembered until the catalog changes, so that a flood of them costs one query."""
 
 Bins = dict[FeatureKey, FrozenBins]
 
@@ -47,7 +45,6 @@ class Catalog:
         self.projects: dict[str, Project] = {}
         self.active: dict[ModelKey, int] = {}
         self._bins: dict[BaselineKey, Bins] = {}
-        self._unknown: set[str] = set()
 
     async def load(self) -> None:
         """Read all of it, and the generation first, so that a change in between is read again."""
@@ -60,7 +57,6 @@ class Catalog:
             self._bins.update(await stored.read_bins(connection, wanted))
         self.projects = {row.project_id: project for row in projects if (project := _project(row, models))}
         self.active = active
-        self._unknown.clear()
         self.generation = generation
 
     async def poll(self) -> bool:
@@ -82,14 +78,9 @@ class Catalog:
                 log.warning("the catalog could not be read: %s", type(error).__name__)
 
     async def look_again(self, project_ids: Iterable[str]) -> None:
-        """Before projects are called unknown: they may have been made a moment ago."""
-        strange = set(project_ids) - self.projects.keys() - self._unknown
-        if not strange:
-            return
-        await self.poll()
-        if len(self._unknown) > UNKNOWN_KEPT:
-            self._unknown.clear()
-        self._unknown |= strange - self.projects.keys()
+        """Before projects are called unknown: they may have been made a moment ago. One query, whatever was asked before."""
+        if not set(project_ids) <= self.projects.keys():
+            await self.poll()
 
     async def bins_of(self, keys: Iterable[BaselineKey]) -> dict[BaselineKey, Bins]:
         """The frozen bins of these versions, old ones too; empty for a version that does not exist."""

@@ -59,7 +59,8 @@ def start(data_dir: Path, port: int, log: Path) -> Part:
 
 
 def _format(classpath: str, properties: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # `A` in front: an id that happens to begin with `-` would be taken for an option.
+    cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     tool = [
         "java",
         "-XX:TieredStopAtLevel=1",

@@ -188,7 +188,7 @@ class ClosingService:
         self._refresh_at_s = monotonic() + HOUSEKEEPING_EVERY_S
         ranges, self._unrefreshed = self._unrefreshed, set()
         try:
-            await refresh(connection, ranges, self._clock())
+            await refresh(connection, ranges)
         except asyncpg.PostgresError as error:  # e.g. a job of the server refreshes the same range
             log.warning("traffic aggregates are refreshed later: %s", error)
             self._unrefreshed |= ranges

@@ -7,21 +7,17 @@ boolean is a boolean. None is missing, which nobody counts here: it is what rema
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 
 import numpy as np
 
-from ml_guard.event import MAX_NAME, Event, short_label
+from ml_guard.event import MAX_NAME, short_label
 from stream.bins import Kind
 from stream.ingest.columns import Value
 from stream.ingest.sorting import ModelDayEvents
 from stream.ingest.state import ModelDay
 
 LATENCY, PREDICTION, PROBABILITY = BUILT_IN = ("@latency_ms", "@y_pred", "@y_proba")
-_built_in: Callable[[Event], tuple[float | None, Value, float | None]] = attrgetter(
-    "latency_ms", "y_pred", "y_proba"
-)
 _NONE = type(None)
 
 
@@ -29,9 +25,9 @@ def fold(state: ModelDay, group: ModelDayEvents, max_features: int) -> None:
     """Take the events into the state. A feature beyond the cap is not kept; its values are counted."""
     events, instants_us = group.events, group.instants_us
     state.saw(len(events), int(instants_us.min()), int(instants_us.max()))
-    built_in: Iterable[Sequence[Value]] = zip(*map(_built_in, events), strict=True)
-    for name, column in zip(BUILT_IN, built_in, strict=True):
-        _fold_column(state, name, column)
+    _fold_column(state, LATENCY, [event.latency_ms for event in events])
+    _fold_column(state, PREDICTION, [event.y_pred for event in events])
+    _fold_column(state, PROBABILITY, [event.y_proba for event in events])
     for name, column in group.columns:
         if name not in state.names and len(state.names) >= max_features + len(BUILT_IN):
             state.values_over_cap += sum(value is not None for value in column)

@@ -55,6 +55,8 @@ class Folder:
         batch = partition.take_all()
         if batch is None or partition.gone:
             return 0
+        if batch.lo != partition.folded:
+            raise AssertionError(f"partition {batch.partition}: {batch.lo} follows {partition.folded}")
         records = self._reader.read(batch)
         await self._catalog.look_again(records.projects())
         again = await self._duplicates(partition, records)

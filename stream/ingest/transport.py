@@ -25,6 +25,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 from aiokafka.structs import OffsetAndMetadata
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -44,7 +45,7 @@ Fetched = dict[TP, PartitionBatch | OffsetOutOfRangeError]
 
 
 class Positions(Protocol):
-    """What the consumer asks of the ingestion."""
+    """What the consumer asks of stream/ingest/claims.py."""
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, int | None]:
         """Take these partitions over; the offset at which each is read on, or None where it has to stand still."""
@@ -86,6 +87,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             dict[int, Log],
             await self.call_thread(read_logs, self._ensure_consumer(), topic, list(partitions)),
         )
+
+    def last_stable_offset(self, tp: TP) -> int:
+        """As the last fetch said; 0 before there was one."""
+        try:
+            found = self._ensure_consumer().last_stable_offset(TopicPartition(tp.topic, tp.partition))
+        except (IllegalStateError, KeyError, ConsumerNotStarted):
+            return 0
+        return int(found or 0)
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         """The last stable offset of every partition of a topic, assigned here or not."""
@@ -209,9 +218,9 @@ class Consumer(driver.Consumer):
         self._folded = asyncio.Event()
 
     @property
-    def ingest(self) -> Positions:
-        """Whoever folds; set on the app by stream/app.py."""
-        return cast(Positions, cast(Any, self.app).ingest)
+    def positions(self) -> Positions:
+        """Where to read; set on the app by stream/app.py."""
+        return cast(Positions, cast(Any, self.app).positions)
 
     @property
     def thread(self) -> ConsumerThread:
@@ -220,6 +229,10 @@ class Consumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def highwater(self, tp: TP) -> int:
+        """The last stable offset: what is behind it, an open transaction's records, cannot be read yet."""
+        return self._thread.last_stable_offset(tp)
 
     def folded(self, nbytes: int) -> None:
         """These many bytes that it had yielded are folded or thrown away."""
@@ -235,7 +248,7 @@ class Consumer(driver.Consumer):
         if not assigned:
             return {}
         topic = next(iter(assigned)).topic
-        offsets = await self.ingest.claim(sorted(tp.partition for tp in assigned))
+        offsets = await self.positions.claim(sorted(tp.partition for tp in assigned))
         await self._thread.place(topic, offsets)
         return {TP(topic, partition): offset or 0 for partition, offset in offsets.items()}
 
@@ -258,12 +271,12 @@ class Consumer(driver.Consumer):
         if fetched is None or self.should_stop:
             return
         # A batch that was fetched before its partition was claimed again is as good, if it begins where reading stands.
-        epochs = self.ingest.epochs()
+        epochs = self.positions.epochs()
         for tp, batch in fetched.items():
             if not self.flow_active:
                 return  # a rebalance: what is left is read again after the next claim
             if isinstance(batch, OffsetOutOfRangeError):
-                self.ingest.out_of_range(tp.partition, next(iter(batch.args[0].values()), -1))
+                self.positions.out_of_range(tp.partition, next(iter(batch.args[0].values()), -1))
                 continue
             batch.epoch = epochs.get(tp.partition, -1)
             self._unfolded += batch.nbytes

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from stream.store.pool import Connection
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-_SLICE = timedelta(days=7)
-"""What one call refreshes at most: a short transaction each, since a year of them may be waiting."""
+_SLICE = timedelta(days=1)
+"""What one call refreshes at most: a short transaction each, since a year of them may be waiting, and others too."""
 
 _MIDNIGHT = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 

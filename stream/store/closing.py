@@ -228,13 +228,3 @@ async def forget_batches(connection: Connection, appended_before: datetime, limi
         limit,
     )
     return int(status.rpartition(" ")[2])
-
-
-async def refresh_traffic(connection: Connection, begin: datetime, end: datetime, bucket: str) -> None:
-    """Bring one traffic aggregate (`hour` or `day`) up to date over a range of whole buckets.
-
-    TimescaleDB does only what has changed in the range. Not inside a transaction.
-    """
-    await connection.execute(
-        f"call refresh_continuous_aggregate('ml_guard.traffic_{bucket}_utc', '{begin.isoformat()}', '{end.isoformat()}')"
-    )

@@ -28,6 +28,10 @@ WORKER_SETTINGS = {
 }
 
 
+async def _keep(_connection: Connection) -> None:
+    """A worker sets nothing for a session, so there is nothing to reset when a connection goes back to the pool."""
+
+
 async def connect(database_url: str, *, size: int = 2) -> Pool:
     """A worker's pool. Small, since the embedded database serves all of its clients one after the other."""
     return await asyncpg.create_pool(
@@ -37,4 +41,5 @@ async def connect(database_url: str, *, size: int = 2) -> Pool:
         server_settings=WORKER_SETTINGS,
         command_timeout=STATEMENT_TIMEOUT_S,
         max_inactive_connection_lifetime=0,
+        reset=_keep,
     )

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import asyncpg
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from ml_guard.replay import validate
 from ml_guard.replay.catalogue import PROJECTS
 from ml_guard.replay.claims import Claim
-from ml_guard.replay.oracle import instant
+from ml_guard.replay.oracle import day_bounds, instant
 from ml_guard.replay.record import Record
 from ml_guard.replay.records import Phase
 from ml_guard.replay.session import Session, Tamper
@@ -27,9 +27,10 @@ from tests.e2e.conftest import Product
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-SMALL = 5_000
-QUIET_S = 2.5
-"""Longer than a restatement waits for quiet on this product."""
+SMALL = 8_000
+LONG_DAY = day_bounds(date(2025, 11, 2), "America/Toronto")
+QUIET_S = 6.0
+"""How long a sabotaged day is waited for; much longer than a restatement waits for quiet on this product."""
 
 
 def test_validation_sh_passes_every_claim(product: Product) -> None:
@@ -89,13 +90,13 @@ def repeat_one(phase: Phase, records: list[Record]) -> list[Record]:
 
 
 def shift_a_day(phase: Phase, records: list[Record]) -> list[Record]:
-    """The events of the 25 hour day arrive an hour late by their timestamps."""
+    """The events of the day of 25 hours are an hour later by their timestamps, so that its last ones leave it."""
     return [_an_hour_later(record) if phase == "baseline" else record for record in records]
 
 
 def _an_hour_later(record: Record) -> Record:
     body = json.loads(record.value)
-    if "events" in body or instant(body["timestamp"]).date().isoformat() != "2025-11-02":
+    if "events" in body or not LONG_DAY[0] <= instant(body["timestamp"]) < LONG_DAY[1]:
         return record
     body["timestamp"] = (instant(body["timestamp"]) + timedelta(hours=1)).isoformat()
     return replace(record, value=json.dumps(body).encode())

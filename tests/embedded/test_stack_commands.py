@@ -109,7 +109,7 @@ def test_stack_json_tells_programs_where_everything_is_and_is_private(stack: Sta
 
 
 def test_doctor_finds_a_healthy_stack_healthy(stack: Stack) -> None:
-    examined = stack.run("doctor", "--json")
+    examined = Stack(stack.folder).run("doctor", "--json")  # without a setting: stack.json says where it is
     found = json.loads(examined.stdout)
     assert [each for each in found["findings"] if not each["ok"]] == []
     assert examined.returncode == 0

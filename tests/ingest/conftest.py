@@ -120,26 +120,27 @@ class Bench:
     catalog: Catalog
 
     async def claim(self, *partitions: int) -> dict[int, int | None]:
-        return await self.ingestion.claim(partitions or range(4))
+        self.broker.own = set(partitions or range(4))
+        return await self.ingestion.claims.claim(self.broker.own)
 
     async def read(self, *partitions: int, hi: int | None = None) -> None:
         """Take everything that the logs hold behind where each partition stands."""
         for number in partitions or range(4):
-            partition = self.ingestion.partitions[number]
+            partition = self.ingestion.claims.partitions[number]
             batch = self.logs.batch(number, partition.epoch, partition.next_offset, hi)
             if len(batch):
                 await self.ingestion.take(batch)
 
     async def checkpoint(self, *partitions: int) -> list[bool]:
         return [
-            await self.ingestion.checkpoint(self.ingestion.partitions[number])
+            await self.ingestion.checkpoint(self.ingestion.claims.partitions[number])
             for number in partitions or range(4)
         ]
 
     async def settle(self) -> None:
         """Until partitions that were given up are claimed again."""
         async with asyncio.timeout(10):
-            while self.ingestion._reclaiming:
+            while self.ingestion.claims.coming_back:
                 await asyncio.sleep(0.02)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -233,7 +234,7 @@ async def make_bench(module_database_url: str) -> AsyncIterator[MakeBench]:
         )
         logs = logs or FakeLogs()
         broker = FakeBroker(logs)
-        ingestion.broker = broker
+        ingestion.claims.broker = broker
         return Bench(ingestion, logs, broker, dead, pool, catalog)
 
     yield make

@@ -24,8 +24,8 @@ async def test_a_retry_in_the_same_fetch_is_counted_once(worker: Bench) -> None:
 async def test_a_retry_before_and_after_a_checkpoint_is_counted_once(worker: Bench) -> None:
     for _ in range(3):
         worker.logs.append(0, BATCH)
-        epoch = worker.ingestion.partitions[0].epoch
-        at = worker.ingestion.partitions[0].next_offset
+        epoch = worker.ingestion.claims.partitions[0].epoch
+        at = worker.ingestion.claims.partitions[0].next_offset
         await worker.ingestion.take(worker.logs.batch(0, epoch, at))
     await worker.checkpoint(0)
     worker.logs.append(0, BATCH)
@@ -55,9 +55,9 @@ async def test_the_same_batch_in_two_partitions_at_once_is_counted_once(make_ben
     await one.read(0)
     await other.read(1)
     for worker, number in ((one, 0), (other, 1)):
-        partition = worker.ingestion.partitions[number]
+        partition = worker.ingestion.claims.partitions[number]
         async with partition.folding:
-            await worker.ingestion._folder.fold(partition)  # neither has seen the other's
+            await worker.ingestion.folder.fold(partition)  # neither has seen the other's
     written = await asyncio.gather(one.checkpoint(0), other.checkpoint(1))
     assert sorted(written) == [[False], [True]]
     loser, number = (one, 0) if written[0] == [False] else (other, 1)

@@ -20,7 +20,7 @@ async def test_the_fence_refuses_a_worker_that_has_lost_its_partition(make_bench
     zombie.broker.own = set()
     assert await zombie.checkpoint(0) == [False]
     assert await heir.events() == 0
-    assert 0 not in zombie.ingestion.partitions
+    assert 0 not in zombie.ingestion.claims.partitions
 
     await heir.read(0)
     assert await heir.checkpoint(0) == [True]
@@ -45,10 +45,10 @@ async def test_a_worker_goes_on_where_the_one_before_stopped(make_bench: MakeBen
 
 async def test_batches_of_an_earlier_claim_are_thrown_away(worker: Bench) -> None:
     worker.logs.append(0, *[event() for _ in range(5)])
-    old = worker.logs.batch(0, worker.ingestion.partitions[0].epoch, 0)
+    old = worker.logs.batch(0, worker.ingestion.claims.partitions[0].epoch, 0)
     await worker.claim(0)
     await worker.ingestion.take(old)
-    assert worker.ingestion.partitions[0].next_offset == 0
+    assert worker.ingestion.claims.partitions[0].next_offset == 0
     await worker.read(0)
     await worker.checkpoint(0)
     assert await worker.events() == 5
@@ -56,7 +56,7 @@ async def test_batches_of_an_earlier_claim_are_thrown_away(worker: Bench) -> Non
 
 async def test_records_that_come_again_are_not_folded_again(worker: Bench) -> None:
     worker.logs.append(0, *[event() for _ in range(10)])
-    epoch = worker.ingestion.partitions[0].epoch
+    epoch = worker.ingestion.claims.partitions[0].epoch
     await worker.ingestion.take(worker.logs.batch(0, epoch, 0, 6))
     await worker.ingestion.take(worker.logs.batch(0, epoch, 0, 6))
     await worker.ingestion.take(worker.logs.batch(0, epoch, 3, 10))
@@ -66,11 +66,11 @@ async def test_records_that_come_again_are_not_folded_again(worker: Bench) -> No
 
 async def test_a_hole_is_read_again_and_never_skipped(worker: Bench) -> None:
     worker.logs.append(0, *[event() for _ in range(10)])
-    epoch = worker.ingestion.partitions[0].epoch
+    epoch = worker.ingestion.claims.partitions[0].epoch
     await worker.ingestion.take(worker.logs.batch(0, epoch, 0, 4))
     await worker.ingestion.take(worker.logs.batch(0, epoch, 6, 10))
     await worker.settle()
-    assert worker.broker.places == [{0: 0}]
+    assert worker.broker.places == [{0: None}, {0: 0}]
     await worker.read(0)
     await worker.checkpoint(0)
     assert await worker.events() == 10
@@ -120,7 +120,7 @@ async def test_a_lost_reply_to_commit_counts_nothing_twice(
     await worker.read(0)
     await worker.checkpoint(0)
     assert await worker.events() == 10
-    assert worker.ingestion.partitions[0].written == 10
+    assert worker.ingestion.claims.partitions[0].written == 10
 
 
 async def test_one_model_over_all_partitions_is_merged_by_readers(worker: Bench) -> None:
@@ -134,7 +134,7 @@ async def test_one_model_over_all_partitions_is_merged_by_readers(worker: Bench)
 
 async def test_gaps_and_records_without_payload_hold_nothing_back(worker: Bench) -> None:
     worker.logs.append(0, event(), None, event())
-    epoch = worker.ingestion.partitions[0].epoch
+    epoch = worker.ingestion.claims.partitions[0].epoch
     found = worker.logs.batch(0, epoch, 0)
     found.hi = 9  # control records up to the end of the log
     await worker.ingestion.take(found)

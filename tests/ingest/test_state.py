@@ -41,9 +41,9 @@ async def test_what_is_not_written_yet_never_leaves(make_bench: MakeBench) -> No
     await worker.claim(0)
     worker.logs.append(0, *[event(model_id=f"m{i}") for i in range(20)])
     await worker.read(0)
-    partition = worker.ingestion.partitions[0]
+    partition = worker.ingestion.claims.partitions[0]
     async with partition.folding:
-        await worker.ingestion._folder.fold(partition)
+        await worker.ingestion.folder.fold(partition)
     assert worker.ingestion.cache.evict() == 0
     await worker.checkpoint(0)
     assert len(worker.ingestion.cache) == 0

@@ -60,7 +60,7 @@ async def test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_a
     accepted = await accept_loss(worker.pool, TOPIC, 0, found[0])
     assert accepted is not None
     assert (accepted.lost, accepted.next_offset) == (lost, goes_on)
-    await worker.ingestion._beat()
+    await worker.ingestion.claims.beat(1)
     await worker.settle()
     assert worker.broker.places[-1] == {0: goes_on}
     fence = (await worker.fetch("select * from ml_guard.stream_fence where partition = 0"))[0]
@@ -89,10 +89,10 @@ async def test_an_offset_out_of_range_while_reading_is_looked_into(worker: Bench
     await worker.checkpoint(0)
     worker.logs.first[0] = 12
     worker.logs.append(0, *[event() for _ in range(5)])
-    worker.ingestion.out_of_range(0, 10)
+    worker.ingestion.claims.out_of_range(0, 10)
     await worker.settle()
-    assert worker.broker.places == [{0: None}]
-    assert "10 to 11" in worker.ingestion.stopped[0]
+    assert worker.broker.places == [{0: None}, {0: None}]
+    assert "10 to 11" in worker.ingestion.claims.stopped[0]
 
 
 async def test_barriers_that_a_new_log_can_never_reach_are_rewritten(make_bench: MakeBench) -> None:

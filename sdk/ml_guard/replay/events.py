@@ -73,6 +73,7 @@ def day_events(topic: Topic, project: Project, endpoint: Endpoint, day: date) ->
     present = {name: _column(topic, names, feature, n) for name, feature in features.items()}
     form = stream(topic, *names, "#form").random(n)
     late = stream(topic, *names, "#late").random(n) < LATE_SHARE
+    late[n // 2] = True  # one at least
     absent = stream(topic, *names, "#absent").random(n) < 0.5
     zone = ZoneInfo(project.zone)
     head = {

@@ -109,6 +109,6 @@ def _batches(
         slot = int(rng.integers(PARTITIONS))
         at_us = chunk[-1].at_us
         yield Record(record, at_us, slot, len(values), dead)
-        if part < REPEATED and name == "prompt" and not topic.batched:
-            # A client's retry may go to another partition, and so to another worker.
+        if part < REPEATED and name == "prompt" and not dead and not topic.batched:
+            # A client's retry may go to another partition, and so to another worker; either may be the first.
             yield Record(record, at_us + RETRY_AFTER_US, slot + 1, len(values), repeated=True)

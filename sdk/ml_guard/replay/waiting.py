@@ -14,10 +14,8 @@ from ml_guard.shapes import MetricDay
 
 POLL_S = 0.2
 TIMEOUT_S = 180.0
-QUIET_S = 10.0
-"""When nothing has changed for so long, what is wrong will stay wrong: longer than a restatement waits for quiet."""
-PATIENCE = 4
-"""So many times longer for a day that is not closed: its barrier may wait for a busy log."""
+QUIET_S = 45.0
+"""When nothing has changed for so long, what is wrong will stay wrong, on a busy machine too; only then is it waited for."""
 
 Update = Callable[[str], None]
 
@@ -119,7 +117,7 @@ def settled(
         old = [key for key, row in rows.items() if (key.project_id, key.day) in late and row.revision < 2]
         if not (open_days or short or old):
             return None
-        if time.monotonic() - since > quiet_s * (PATIENCE if open_days else 1):
+        if time.monotonic() - since > quiet_s:
             return None
         told = (
             (len(short), "model-days not complete"),

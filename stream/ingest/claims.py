@@ -1,0 +1,228 @@
+"""Which partitions are this worker's, under which epoch, and where does each read on?
+
+Whenever something does not fit, a partition's memory is thrown away and the partition claimed again from the database,
+which is always right: `again`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+from stream.ingest.failpoints import Failpoints
+from stream.ingest.log import Log
+from stream.ingest.misfit import misfit
+from stream.ingest.state import StateCache
+from stream.ingest.work import Partition
+from stream.store import fence
+from stream.store.pool import Pool
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.5
+CLAIM_WITHIN_S = 15.0
+"""Of a rebalance: a database that does not answer within it is waited for afterwards, so that the group goes on."""
+
+DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Broker(Protocol):
+    """What ingestion needs of the consumer."""
+
+    async def logs(self, topic: str, partitions: Iterable[int]) -> dict[int, Log]:
+        """What each partition's log is now."""
+
+    async def place(self, topic: str, offsets: Mapping[int, int | None]) -> None:
+        """Read on from these offsets; a partition without one stands still."""
+
+    async def commit_hint(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Tell the group how far the database is."""
+
+    def assigned(self) -> set[int]:
+        """The partitions that the group has given to this worker; none during a rebalance."""
+
+    def folded(self, nbytes: int) -> None:
+        """These many bytes need no room any more."""
+
+
+class Claims:
+    """The partitions of a worker.
+
+    Attributes
+    ----------
+    partitions : dict from number to Partition
+        Those that are claimed.
+    stopped : dict from number to str
+        Those that stand still because their fence does not fit their log, and why.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        pool: Pool,
+        cache: StateCache,
+        *,
+        clock: Callable[[], datetime],
+        owner: str,
+        failpoints: Failpoints,
+    ) -> None:
+        self.topic = topic
+        self.broker: Broker | None = None
+        self.partitions: dict[int, Partition] = {}
+        self.stopped: dict[int, str] = {}
+        self.coming_back: dict[int, asyncio.Task[None]] = {}
+        self.changed = asyncio.Event()
+        self._pool = pool
+        self._cache = cache
+        self._clock = clock
+        self._owner = owner
+        self._failpoints = failpoints
+        self._claiming = asyncio.Lock()
+        self._database_failed_at: float | None = None
+
+    def database_failed(self, what: str, error: BaseException) -> None:
+        """Note that the database did not answer."""
+        self._database_failed_at = time.monotonic()
+        log.warning("%s: %r", what, error)
+
+    def waits_for_database(self, within_s: float) -> bool:
+        """Whether the database has failed a moment ago."""
+        failed_at = self._database_failed_at
+        return failed_at is not None and time.monotonic() - failed_at < within_s
+
+    def epochs(self) -> dict[int, int]:
+        """The epoch of each claimed partition."""
+        return {number: partition.epoch for number, partition in self.partitions.items()}
+
+    async def claim(self, partitions: Iterable[int]) -> dict[int, int | None]:
+        """Take over what a rebalance has assigned; where each is read on, or None where it has to stand still.
+
+        If the database does not answer, all stand still and are claimed as soon as it does.
+        """
+        wanted = list(partitions)
+        for number in wanted:
+            self.drop(number)
+        try:
+            async with asyncio.timeout(CLAIM_WITHIN_S), self._claiming:
+                return await self._claim(wanted)
+        except (*DATABASE_ERRORS, KafkaError) as error:
+            self.database_failed(f"partitions {wanted} cannot be claimed yet", error)
+            for number in wanted:
+                self.again(number, after_s=RETRY_S)
+            return dict.fromkeys(wanted)
+
+    async def _claim(self, wanted: list[int]) -> dict[int, int | None]:
+        assert self.broker is not None
+        logs = await self.broker.logs(self.topic, wanted)
+        identity = next((found.identity for found in logs.values()), None)
+        async with self._pool.acquire() as connection, connection.transaction():
+            fences = await fence.claim(
+                connection,
+                self.topic,
+                {number: logs[number].first for number in wanted},
+                identity=identity,
+                owner=self._owner,
+                now=self._clock(),
+            )
+            reasons = {number: misfit(self.topic, fences[number], logs[number]) for number in wanted}
+            await fence.stop(connection, self.topic, reasons)
+        self._failpoints.passing("after_claim")
+        places: dict[int, int | None] = {}
+        for number, known in fences.items():
+            reason = reasons[number]
+            if reason is None:
+                at = known.next_offset
+                self.partitions[number] = Partition(number, known.epoch, at, at, at)
+                self.stopped.pop(number, None)
+                places[number] = at
+            else:
+                self.stopped[number] = reason
+                places[number] = None
+                log.error("partition %d stands still: %s", number, reason)
+        self.changed.set()
+        return places
+
+    def out_of_range(self, partition: int, offset: int) -> None:
+        """The broker has no such offset: look again what the log holds, which gives the reason."""
+        log.error("partition %d: offset %d is out of the log's range", partition, offset)
+        self.again(partition)
+
+    def drop(self, number: int) -> None:
+        """Throw away a partition's memory; what it had not written is read again by whoever claims it."""
+        partition = self.partitions.pop(number, None)
+        if partition is not None:
+            partition.gone = True
+        self._cache.drop(number)
+        self.changed.set()
+
+    def give_up(self, partition: Partition, *, after_s: float = RETRY_S) -> None:
+        """`again`, unless it is gone already."""
+        if not partition.gone:
+            self.again(partition.number, after_s=after_s)
+
+    def again(self, number: int, *, after_s: float = 0.0) -> None:
+        """Throw away the partition's memory and claim it again, if it is still assigned then."""
+        self.drop(number)
+        if number not in self.coming_back:
+            task = asyncio.ensure_future(self._come_back(number, after_s))
+            self.coming_back[number] = task
+            task.add_done_callback(lambda _: self.coming_back.pop(number, None))
+
+    async def _come_back(self, number: int, after_s: float) -> None:
+        assert self.broker is not None
+        if number in self.broker.assigned():
+            await self.broker.place(self.topic, {number: None})
+        while True:
+            await asyncio.sleep(after_s)
+            after_s = RETRY_S
+            try:
+                async with self._claiming:
+                    if number in self.partitions or number not in self.broker.assigned():
+                        return
+                    self.drop(number)
+                    places = await self._claim([number])
+                await self.broker.place(self.topic, places)
+                return
+            except (*DATABASE_ERRORS, KafkaError) as error:
+                self.database_failed(f"partition {number} cannot be claimed yet", error)
+
+    async def beat(self, generation: int) -> None:
+        """Show that the worker is alive, see which partitions are still its own, and which may go on."""
+        epochs = self.epochs()
+        try:
+            async with self._pool.acquire() as connection:
+                own = await fence.beat(
+                    connection, self.topic, epochs, generation=generation, now=self._clock()
+                )
+                accepted = (
+                    await fence.resumed(connection, self.topic, self.stopped) if self.stopped else set()
+                )
+        except DATABASE_ERRORS as error:
+            self.database_failed("no heartbeat was written", error)
+            return
+        for number in accepted:
+            log.info("partition %d goes on: its loss was accepted", number)
+            self.stopped.pop(number, None)
+            self.again(number)
+        for number, epoch in epochs.items():
+            partition = self.partitions.get(number)
+            if number not in own and partition is not None and partition.epoch == epoch:
+                log.warning("partition %d was claimed by another worker", number)
+                self.again(number, after_s=RETRY_S)
+        self._claim_orphans()
+
+    def _claim_orphans(self) -> None:
+        """Partitions that are assigned and nobody's here: a rebalance was cut short."""
+        assert self.broker is not None
+        if self._claiming.locked():
+            return
+        for number in self.broker.assigned() - self.partitions.keys() - self.stopped.keys():
+            if number not in self.coming_back:
+                self.again(number, after_s=RETRY_S)

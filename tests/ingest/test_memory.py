@@ -1,0 +1,19 @@
+"""A worker's memory does not grow with the events that went through it (short form of `python -m bench.memory`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.fleet import Fleet
+from bench.memory import MOST_GROWTH, run
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(200)
+async def test_memory_stays_flat(kafka: str, database_url: str, topic: str, tmp_path: Path) -> None:
+    with Fleet(kafka, database_url, topic, tmp_path) as fleet:
+        memory = await run(fleet, 120_000, step=10_000)
+    assert memory.growth <= MOST_GROWTH, memory
+    assert memory.peak < 400
