@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from panel.viewable import Viewable
 from dashboards.live.markup import Part
 from dashboards.live.theme import Scheme
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 BREAKER = "\u200b"
 
 Column = Sequence[Any]
@@ -54,7 +55,9 @@ class Chart:
     ) -> None:
         self.name, self.title, self.note, self.scheme = name, title, note, scheme
         self.file = file or name
-        self.source = ColumnDataSource({column: [] for column in columns}, name=f"{name}-data", tags=list(columns))
+        self.source = ColumnDataSource(
+            {column: [] for column in columns}, name=f"{name}-data", tags=list(columns)
+        )
         self.x_range, self.y_range = Range1d(0, 1), Range1d(0, 1)
         self.figure = _figure(name, scheme, height, self.x_range, self.y_range)
         self.head = Part()
@@ -74,12 +77,20 @@ class Chart:
         """The title, with whatever a template needs to put beside it."""
         self.head.show(
             "chart_head.html",
-            **{"name": self.name, "title": self.title, "note": self.note, "file": self.file, "choices": [], "keys": [], **values},
+            **{
+                "name": self.name,
+                "title": self.title,
+                "note": self.note,
+                "file": self.file,
+                "choices": [],
+                "keys": [],
+                **values,
+            },
         )
 
     def data(self, **columns: Column) -> None:
         """Patch the data."""
-        self.source.data = {name: list(columns[name]) for name in self.source.tags}
+        self.source.data = {name: [_gap(value) for value in columns[name]] for name in self.source.tags}
 
     def ticks(self, labels: Mapping[float, str], *, tilted: bool = False) -> None:
         """Where the axis below has marks, and what they say."""
@@ -115,16 +126,24 @@ class Chart:
         return span
 
     def line(self, x: str, y: str, color: str, width: float = 1.6, dash: str = "solid") -> None:
-        self.figure.line(x, y, source=self.source, line_color=color, line_width=width, line_dash=dash, line_join="round")
+        self.figure.line(
+            x, y, source=self.source, line_color=color, line_width=width, line_dash=dash, line_join="round"
+        )
 
     def dots(self, x: str, y: str, color: Any, size: float = 6) -> None:
-        self.figure.scatter(x, y, source=self.source, fill_color=color, line_color=self.scheme.panel, size=size)
+        self.figure.scatter(
+            x, y, source=self.source, fill_color=color, line_color=self.scheme.panel, size=size
+        )
 
     def hover(self, *rows: tuple[str, str], mode: str = "vline") -> None:
         """What the pointer shows, from the first series drawn."""
         renderer = self.figure.renderers[0]
         tool = HoverTool(
-            tooltips=list(rows), mode=mode, renderers=[renderer], line_policy="nearest", point_policy="follow_mouse"
+            tooltips=list(rows),
+            mode=mode,
+            renderers=[renderer],
+            line_policy="nearest",
+            point_policy="follow_mouse",
         )
         cross = CrosshairTool(dimensions="height", line_color=self.scheme.quiet, line_alpha=0.4)
         self.figure.add_tools(tool, cross)
@@ -137,6 +156,11 @@ class Chart:
         _quiet_axis(axis, self.scheme)
         self.figure.add_layout(axis, "right")
         return scale
+
+
+def _gap(value: Any) -> Any:
+    """No number is a gap; sent as null, it would be drawn as zero."""
+    return math.nan if value is None else value
 
 
 def _figure(name: str, scheme: Scheme, height: int, x_range: Range1d, y_range: Range1d) -> figure:

@@ -205,7 +205,10 @@ async def _examine(secret: str, url: str) -> tuple[str, Key | None]:
     try:
         key = await client.keys.current()
     except (UnauthorizedError, ForbiddenError):
-        return "The API does not know this key, or it was revoked. Ask whoever runs ML Guard for another.", None
+        return (
+            "The API does not know this key, or it was revoked. Ask whoever runs ML Guard for another.",
+            None,
+        )
     except TransportError:
         return "The API does not answer, so the key cannot be checked. Is ML Guard running? Try again.", None
     except MLGuardError as error:
@@ -213,5 +216,8 @@ async def _examine(secret: str, url: str) -> tuple[str, Key | None]:
     finally:
         await client.close()
     if {"read", "operate", "admin"}.isdisjoint(key.scopes):
-        return f"The key “{key.name}” may send events only. The dashboard needs one with the scope read.", None
+        return (
+            f"The key “{key.name}” may send events only. The dashboard needs one with the scope read.",
+            None,
+        )
     return "", key

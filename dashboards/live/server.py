@@ -67,7 +67,9 @@ def shown(visitor: Visitor, settings: DashboardSettings) -> Template:
     """The page that the address names, for this visitor."""
     place = place_of(pn.state.session_args)
     scheme = scheme_of(pn.state.cookies.get("ml_guard_scheme"))
-    source = pn.state.as_cached(f"source-{visitor.key.key_id}-{hash(visitor.secret)}", lambda: Source(settings.url, visitor.secret))
+    source = pn.state.as_cached(
+        f"source-{visitor.key.key_id}-{hash(visitor.secret)}", lambda: Source(settings.url, visitor.secret)
+    )
     page = PAGES[place.page](source, visitor, place, scheme)
     view = View(page)
     view.open()

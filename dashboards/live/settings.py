@@ -60,8 +60,3 @@ class DashboardSettings(BaseSettings):
 
 
 _PORTS = {"http": 80, "https": 443}
-
-
-def page_settings() -> dict[str, str]:
-    """The dashboard's own settings with their descriptions, for docs/settings.md."""
-    return {name: field.description or "" for name, field in DashboardSettings.model_fields.items()}

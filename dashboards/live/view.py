@@ -114,7 +114,9 @@ class View:
                     await self._refresh()
                 except Exception as error:  # a fault of ours: it is said, and the page tries again
                     log.exception("%s could not be shown", self.page.place)
-                    self._problem = f"This page failed with {type(error).__name__}; the dashboard's log has more."
+                    self._problem = (
+                        f"This page failed with {type(error).__name__}; the dashboard's log has more."
+                    )
                     self._show_trouble()
         self._show_bar()
 
@@ -168,7 +170,11 @@ class View:
     def _show_bar(self) -> None:
         source = self.page.source
         live = source.connected and not self._problem
-        state = ("live" if live else "connecting" if self._read_at is None else "stale") if not source.refused else "out"
+        state = (
+            ("live" if live else "connecting" if self._read_at is None else "stale")
+            if not source.refused
+            else "out"
+        )
         self.bar.show(
             "bar.html", place=self.page.place, visitor=self.page.visitor, state=state, read_at=self._read_at
         )

@@ -131,6 +131,18 @@ def points(value: float | None) -> str:
 
 def for_templates() -> dict[str, Callable[..., Any]]:
     """The words that templates use."""
-    own = (sign, tone, said, feature_name, is_built_in, ago, clock, milliseconds, ledger_total, weekday, points)
+    own = (
+        sign,
+        tone,
+        said,
+        feature_name,
+        is_built_in,
+        ago,
+        clock,
+        milliseconds,
+        ledger_total,
+        weekday,
+        points,
+    )
     shared = (w.count, w.number, w.fixed, w.share, w.chance, w.short_day, w.what_moved, w.bin_name)
     return {word.__name__: word for word in (*own, *shared)}

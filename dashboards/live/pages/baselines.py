@@ -77,7 +77,9 @@ class BaselinesPage(Page):
         ask, client, place = self.source.ask, self.source.client, self.place
         models = await ask("models", client.models)
         models = sorted(models, key=lambda one: (one.project_id, one.model_id, one.endpoint))
-        model = next((one for one in models if (one.project_id, one.model_id, one.endpoint) == place.model_key), None)
+        model = next(
+            (one for one in models if (one.project_id, one.model_id, one.endpoint) == place.model_key), None
+        )
         if model is None and place.model is None and models:
             model = models[0]
         if model is None:
@@ -99,7 +101,9 @@ class BaselinesPage(Page):
         version = self.place.version if self.place.version in numbers else active
         against = self.place.against if self.place.against in numbers else None
         if against is None:
-            against = next((number for number in numbers if number is not None and number < (version or 0)), None)
+            against = next(
+                (number for number in numbers if number is not None and number < (version or 0)), None
+            )
         return version, against
 
     async def _detail(self, version: int | None, where: Mapping[str, str]) -> BaselineDetail | None:
@@ -155,7 +159,10 @@ class BaselinesPage(Page):
             return None
         captured = await baselines.capture(days=days, note=note or None, **self.where)
         self._preview = None
-        return "good", f"Version {captured.version} is captured and active, by the key “{captured.captured_by}”."
+        return (
+            "good",
+            f"Version {captured.version} is captured and active, by the key “{captured.captured_by}”.",
+        )
 
 
 def calendar(days: Sequence[MetricDay], versions: Sequence[Baseline]) -> list[CalendarDay]:

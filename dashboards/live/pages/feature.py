@@ -49,9 +49,9 @@ class FeatureData:
         """Name, the baseline's, the day's."""
         if self.statistics is None or self.statistics.kind != "numeric":
             return []
-        ours = (self.baseline.quantiles if self.baseline else None) or [None] * len(BASELINE_QUANTILES)
-        names = zip(BASELINE_QUANTILES, ours, strict=False)
-        return [(name, theirs, getattr(self.statistics, name)) for name, theirs in names]
+        kept = (self.baseline.quantiles if self.baseline else None) or []
+        theirs = dict(zip(BASELINE_QUANTILES, kept, strict=False))
+        return [(name, theirs.get(name), getattr(self.statistics, name)) for name in BASELINE_QUANTILES]
 
     @property
     def baseline_missing(self) -> float | None:
@@ -111,7 +111,18 @@ class FeaturePage(Page):
 
     def _make_shares(self) -> Chart:
         colors, file = self.scheme, f"{self.place.model}-{self.place.feature}-bins"
-        columns = ("bin", "left", "right", "baseline", "day", "points", "contribution", "baseline_pc", "day_pc", "tone")
+        columns = (
+            "bin",
+            "left",
+            "right",
+            "baseline",
+            "day",
+            "points",
+            "contribution",
+            "baseline_pc",
+            "day_pc",
+            "tone",
+        )
         chart = Chart("shares", "Baseline against the day", columns, colors, height=270, file=file)
         bars = {"source": chart.source, "width": 0.36, "line_color": None}
         chart.figure.vbar("right", top="day_pc", fill_color="tone", **bars)
@@ -168,7 +179,9 @@ class FeaturePage(Page):
         what = "today so far" if data.row.status != "final" else w.short_day(data.row.day)
         keys = [("baseline", colors.quiet), (what, colors.accent), ("moved most", moved)]
         note = "" if bins else "no bins to compare on this day"
-        self._shares.show_head(title=f"Baseline against {what}", keys=keys[: 3 if moved != colors.accent else 2], note=note)
+        self._shares.show_head(
+            title=f"Baseline against {what}", keys=keys[: 3 if moved != colors.accent else 2], note=note
+        )
 
     def _paint_history(self, data: FeatureData) -> None:
         rows, colors = data.history, self.scheme
@@ -187,7 +200,12 @@ class FeaturePage(Page):
         self._history.span_x(date_ms(rows[0].day) - 40e6, date_ms(rows[-1].day) + 40e6)
         self._history.ticks(date_ticks(rows[0].day, rows[-1].day))
         self._history.show_head(
-            keys=[("PSI", colors.accent), ("E0", colors.quiet), ("warning", colors.warn), ("drift", colors.bad)]
+            keys=[
+                ("PSI", colors.accent),
+                ("E0", colors.quiet),
+                ("warning", colors.warn),
+                ("drift", colors.bad),
+            ]
         )
 
 
@@ -201,7 +219,11 @@ def sentence(row: DriftDay) -> str:
     """
     moved = w.what_moved(row)
     if moved:
-        return f"{moved[0].upper()}{moved[1:]}." if row.verdict not in ("warning", "drift") else moved.replace("-", "−")
+        return (
+            f"{moved[0].upper()}{moved[1:]}."
+            if row.verdict not in ("warning", "drift")
+            else moved.replace("-", "−")
+        )
     if row.verdict == "insufficient_data":
         return "Too few events yet to tell drift from chance."
     return "Nothing has moved beyond chance."

@@ -38,7 +38,9 @@ class HealthPage(Page):
         since = now.date() - timedelta(days=SHOWN_DAYS)
         days = await ask("days", client.ledger_days, from_=since)
         letters = await ask("letters", client.dead_letters.list, limit=SHOWN_LETTERS)
-        ordered = sorted(days, key=lambda row: (row.day is None, row.day or now.date(), row.project_id), reverse=True)
+        ordered = sorted(
+            days, key=lambda row: (row.day is None, row.day or now.date(), row.project_id), reverse=True
+        )
         return HealthData(ready, ledger, ordered, letters, now)
 
     def lay_out(self) -> list[Viewable]:

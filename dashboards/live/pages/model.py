@@ -77,7 +77,13 @@ class ModelPage(Page):
         step_s = STEPS_S[place.window]
         start = datetime.fromtimestamp((now.timestamp() - WINDOWS[place.window]) // step_s * step_s, UTC)
         minutes = await ask(
-            "latency", client.latency, from_=start, to=now, step_s=step_s, percentiles=[0.5, 0.95, 0.99], **where
+            "latency",
+            client.latency,
+            from_=start,
+            to=now,
+            step_s=step_s,
+            percentiles=[0.5, 0.95, 0.99],
+            **where,
         )
         columns = days[-SHOWN_DAYS:]
         return ModelData(model, project, days, heat_rows(drift), columns, minutes, step_s, start, now)
@@ -106,7 +112,9 @@ class ModelPage(Page):
         )  # fmt: skip
         chart.figure.yaxis[0].axis_label = "latency, ms"
         self._percentiles = self._by_day("percentiles", "Latency by day", ("p50", "p95", "p99"), "ms")
-        self._prediction = self._by_day("prediction", "Prediction by day", ("prediction", "probability"), "mean")
+        self._prediction = self._by_day(
+            "prediction", "Prediction by day", ("prediction", "probability"), "mean"
+        )
         pair = _pair(self._percentiles.card, self._prediction.card)
         return [self._head, chart.card, self._heat, pair]
 
@@ -117,7 +125,10 @@ class ModelPage(Page):
         for column, color in zip(columns, colors, strict=False):
             made.line("at", column, color)
             made.dots("at", column, color)
-        shown = [(column, f"@{column}{{0.000}}" if unit == "mean" else f"@{column}{{0.0}} ms") for column in columns]
+        shown = [
+            (column, f"@{column}{{0.000}}" if unit == "mean" else f"@{column}{{0.0}} ms")
+            for column in columns
+        ]
         made.hover(("day", "@day"), *shown, ("requests", "@requests{0,0}"))
         return made
 
@@ -141,7 +152,9 @@ class ModelPage(Page):
         })  # fmt: skip
         keys = [("mean y_pred", colors.accent), ("mean y_proba", colors.second)]
         text_only = data.days and all(day.prediction_mean is None for day in data.days)
-        self._prediction.show_head(keys=keys, note="predictions are text: see the heat map" if text_only else "")
+        self._prediction.show_head(
+            keys=keys, note="predictions are text: see the heat map" if text_only else ""
+        )
 
     def _paint_minutes(self, data: ModelData) -> None:
         zone, rows, colors = data.project.zone, with_gaps(data.minutes, data.step_s), self.scheme
@@ -158,7 +171,9 @@ class ModelPage(Page):
         )
         self._bars.width = width * 0.9
         self._minutes.span_x(ms(data.start), ms(data.now))
-        self._minutes.span_y(max((v for row in rows if (v := row.percentiles.get("0.99")) is not None), default=1))
+        self._minutes.span_y(
+            max((v for row in rows if (v := row.percentiles.get("0.99")) is not None), default=1)
+        )
         self._traffic.end = max((row.requests for row in rows), default=1) * 2.6 or 1
         self._minutes.ticks(hour_ticks(data.start, data.now, zone))
         self._minutes.bounds([ms(at) for at in midnights(data.start, data.now, zone)])
@@ -167,11 +182,18 @@ class ModelPage(Page):
             title=f"Latency and traffic by {step}",
             note=f"days of {zone}",
             choices=[(name, self.place.link(window=name), name == self.place.window) for name in WINDOWS],
-            keys=[("p50", colors.accent), ("p95", colors.second), ("p99", colors.third), ("requests", colors.area)],
+            keys=[
+                ("p50", colors.accent),
+                ("p95", colors.second),
+                ("p99", colors.third),
+                ("requests", colors.area),
+            ],
         )
 
     @staticmethod
-    def _paint_days(chart: Chart, days: Sequence[MetricDay], series: Mapping[str, list[float | None]]) -> None:
+    def _paint_days(
+        chart: Chart, days: Sequence[MetricDay], series: Mapping[str, list[float | None]]
+    ) -> None:
         chart.data(
             day=[day.day.isoformat() for day in days],
             at=[date_ms(day.day) for day in days],
@@ -224,7 +246,9 @@ def _absent(model: str | None, endpoint: str, others: Sequence[str]) -> str:
 def _pair(left: Viewable, right: Viewable) -> Viewable:
     import panel as pn
 
-    return pn.Row(left, right, sizing_mode="stretch_width", margin=0, css_classes=["pair"], stylesheets=[_PAIR])
+    return pn.Row(
+        left, right, sizing_mode="stretch_width", margin=0, css_classes=["pair"], stylesheets=[_PAIR]
+    )
 
 
 _PAIR = """

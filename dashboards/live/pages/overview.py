@@ -151,7 +151,9 @@ def spark(days: Sequence[MetricDay]) -> Spark:
         return Spark("", "", [], "no events")
     top = max(day.requests for day in days) or 1
     step = (WIDTH - 8) / max(1, len(days) - 1)
-    places = [(4 + index * step, HEIGHT - 4 - (HEIGHT - 9) * day.requests / top) for index, day in enumerate(days)]
+    places = [
+        (4 + index * step, HEIGHT - 4 - (HEIGHT - 9) * day.requests / top) for index, day in enumerate(days)
+    ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     area = f"{places[0][0]:.1f},{HEIGHT} {line} {places[-1][0]:.1f},{HEIGHT}"
     dots = [
