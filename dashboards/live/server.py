@@ -29,6 +29,10 @@ PAGES: dict[str, type[Page]] = {
     "baselines": BaselinesPage,
     "health": HealthPage,
 }
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Cpath fill='%232f5bd8' "
+    "d='M12 2 4 5v6c0 5 3.4 9.2 8 11 4.6-1.8 8-6 8-11V5z'/%3E%3C/svg%3E"
+)
 UNUSED_SESSION_MS = 15_000
 KEEP_ALIVE_MS = 20_000
 _TEMPLATE = (HERE / "templates" / "page.html").read_text(encoding="utf-8")
@@ -78,6 +82,7 @@ def shown(visitor: Visitor, settings: DashboardSettings) -> Template:
     for name, part in (("bar", view.bar), ("trouble", view.trouble), ("body", view.body)):
         made.add_panel(name, part)
     values: dict[str, Any] = {"css": CSS, "script": SCRIPT, "scheme": scheme.name, "page": place.page}
+    values |= {"app_favicon": ICON, "apple_icon": ICON, "manifest_url": ""}
     for name, value in values.items():
         made.add_variable(name, value)
     return made

@@ -104,7 +104,7 @@ class View:
         if self._reading.locked():
             return
         connected = self.page.source.connected
-        if connected and not self._was_connected:
+        if connected != self._was_connected:  # what was missed is read, or why the stream broke is found out
             self._dirty = True
         self._was_connected = connected
         waited = time.monotonic() - self._tried

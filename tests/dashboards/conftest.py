@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from embedded.process import HOST, Part, free_port
 from ml_guard import MLGuardClient
@@ -37,7 +37,7 @@ FLAGS = [
 KEY = "demo-key"
 EVENTS = 15_000
 WAIT_S = 60.0
-LOOK_MS = 20_000
+LOOK_MS = 10_000
 """How long a test waits for what must appear; a loaded machine is slow, a wrong page stays wrong."""
 
 
@@ -157,6 +157,7 @@ def browser() -> Iterator[Browser]:
         pytest.fail(
             "the dashboard's tests drive Chromium: install the package `chromium` (apt-get install chromium)"
         )
+    expect.set_options(timeout=LOOK_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield launched
