@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -126,7 +127,7 @@ class BaselinesPage(Page):
         self._versions.show("versions.html", **values)
 
     def _act(self, action: str, fields: Mapping[str, Any]) -> None:
-        pn.state.execute(lambda: self._do(action, fields))
+        pn.state.execute(partial(self._do, action, fields))
 
     async def _do(self, action: str, fields: Mapping[str, Any]) -> None:
         try:
