@@ -23,6 +23,7 @@ from dashboards.live.markup import Part
 from dashboards.live.theme import Scheme
 
 FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
+SMALL_DOT = 4
 BREAKER = "\u200b"
 
 Column = Sequence[Any]
@@ -131,9 +132,8 @@ class Chart:
         )
 
     def dots(self, x: str, y: str, color: Any, size: float = 6) -> None:
-        self.figure.scatter(
-            x, y, source=self.source, fill_color=color, line_color=self.scheme.panel, size=size
-        )
+        edge = self.scheme.panel if size > SMALL_DOT else None
+        self.figure.scatter(x, y, source=self.source, fill_color=color, line_color=edge, size=size)
 
     def hover(self, *rows: tuple[str, str], mode: str = "vline") -> None:
         """What the pointer shows, from the first series drawn."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from ml_guard.cli.wording import short_day
 
 _STEPS_H = (0.25, 0.5, 1, 2, 3, 4, 6, 12, 24)
-MARKS = 9
+MARKS = 7
 """About how many marks an axis has."""
 
 

@@ -79,7 +79,9 @@ def test_hostile_names_are_text_everywhere(page: Page, product: Product) -> None
         "{{ 7 * 7 }}": 1.5,
         '"><script>alert(2)</script>': True,
     }
-    send(product, 5, model_id=HOSTILE, endpoint="'\"><i>", features=features)
+    with product.client() as client:
+        client.projects.create("hostile", zone="UTC", name=HOSTILE)
+    send(product, 5, project_id="hostile", model_id=HOSTILE, endpoint="'\"><i>", features=features)
     link = page.get_by_role("link", name=HOSTILE)
     expect(link).to_be_visible(timeout=SECONDS_TO_THE_PAGE * 1000)
     link.click()

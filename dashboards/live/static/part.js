@@ -48,5 +48,11 @@ export function render({model}) {
   })
   model.on("html", paint)
   paint()
+  // What grows to the right is looked at from its end, where today is.
+  new ResizeObserver((_, observer) => {
+    const strips = root.querySelectorAll("[data-end]")
+    for (const strip of strips) strip.scrollLeft = strip.scrollWidth
+    if (strips.length && root.offsetWidth) observer.disconnect()
+  }).observe(root)
   return root
 }
