@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,10 @@ POINTS = (
 
 ARMED = 0.6
 """Share of new workers that carry a failpoint."""
+
+
+SPARED = 4
+"""How often a worker with a failpoint is spared; it may have no work left that passes there."""
 
 
 @dataclass
@@ -94,6 +99,7 @@ class Crew:
         self._result = result
         self._points = list(POINTS)
         self._armed: dict[int, str] = {}
+        self._spared: Counter[int] = Counter()
         self._alive = [fleet.start() for _ in range(workers)]
 
     async def suffer(self, kills: int, every_s: tuple[float, float]) -> None:
@@ -102,7 +108,10 @@ class Crew:
             await asyncio.sleep(self._chance.uniform(*every_s))
             self.replace_the_dead(arm=True)
             victim = self._chance.randrange(len(self._alive))
-            if self._alive[victim].pid not in self._armed:
+            pid = self._alive[victim].pid
+            self._spared[pid] += 1
+            if pid not in self._armed or self._spared[pid] > SPARED:
+                self._armed.pop(pid, None)
                 self._fleet.kill(self._alive[victim])
                 self._result.kills += 1
                 self._alive[victim] = self._start(arm=True)

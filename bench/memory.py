@@ -47,8 +47,8 @@ class Memory:
     """Of the line through the readings after the warm-up, from its beginning to its end, relative to their mean."""
 
 
-def fifty_features(seed: int = 1) -> Callable[[int], bytes]:
-    """Makes event `i`."""
+def fifty_features(models: int = MODELS, seed: int = 1) -> Callable[[int], bytes]:
+    """Makes event `i`, of each model in turn."""
     chance = random.Random(seed)
     bodies = []
     for _ in range(VARIANTS):
@@ -67,7 +67,7 @@ def fifty_features(seed: int = 1) -> Callable[[int], bytes]:
 
     def make(i: int) -> bytes:
         head = b'{"project_id":"memory","model_id":"model_%02d","timestamp":%d,' % (
-            i % MODELS,
+            i % models,
             start + i // 5_000 % 3_600,
         )
         return head + bodies[i * 7 % VARIANTS]
@@ -75,12 +75,12 @@ def fifty_features(seed: int = 1) -> Callable[[int], bytes]:
     return make
 
 
-async def run(fleet: Fleet, events: int, step: int = STEP) -> Memory:
+async def run(fleet: Fleet, events: int, *, step: int = STEP, models: int = MODELS) -> Memory:
     """Send the events past one worker and watch it."""
     await make_projects(fleet.database_url, {"memory": "UTC"})
     worker = fleet.start()
     await fleet.reading()
-    make, began = fifty_features(), time.monotonic()
+    make, began = fifty_features(models), time.monotonic()
     readings: list[tuple[int, float]] = []
     watching = asyncio.ensure_future(_watch(worker.pid, fleet, readings))
     for begin in range(0, events, step):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from yarl import URL
 
@@ -36,6 +37,8 @@ from stream.topics import ensure_topics
 log = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
+SHOW_EVERY_S = 2.0
+ANSWER_S = 10.0
 PATIENCE_S = 60.0
 LEAVE_S = 10.0
 """How long Faust may take to leave the group; what is durable is durable by then."""
@@ -62,6 +65,10 @@ class FaustBroker:
         """What each partition's log is now."""
         return await self._consumer.thread.logs(topic, partitions)
 
+    async def partitions(self, topic: str) -> set[int]:
+        """The partitions that the topic has at this moment; empty if that is not known."""
+        return await self._consumer.thread.partitions(topic)
+
     async def end_offsets(self) -> dict[int, int]:
         """The last stable offset of every partition."""
         return await self._consumer.thread.end_offsets(self._topic)
@@ -84,12 +91,13 @@ class FaustBroker:
         """These many bytes need no room any more."""
         self._consumer.folded(nbytes)
 
-    def behind(self, positions: dict[int, int]) -> int:
-        """How many records the logs hold behind these positions, as the last fetches said."""
-        behind = 0
-        for partition, position in positions.items():
-            behind += max(0, self._consumer.highwater(TP(self._topic, partition)) - position)
-        return behind
+    async def behind(self, positions: dict[int, int]) -> int:
+        """How many records the logs hold behind these positions.
+
+        The broker is asked, since a consumer that has stopped fetching knows nothing of what has come meanwhile.
+        """
+        ends = await asyncio.wait_for(self.end_offsets(), ANSWER_S)
+        return sum(max(0, ends.get(partition, 0) - position) for partition, position in positions.items())
 
 
 def make_app(settings: Settings, ingestion: Ingestion) -> App:
@@ -218,13 +226,20 @@ class Worker:
 
     async def _report(self, ingestion: Ingestion, broker: FaustBroker, watchdog: Watchdog) -> None:
         """Show the watchdog how it goes, and every few seconds a line of log."""
-        logged_at, logged_events = time.monotonic(), 0
+        logged_at, logged_events, behind = time.monotonic(), 0, 0
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(SHOW_EVERY_S)
             claims = ingestion.claims
             written = {number: partition.written for number, partition in claims.partitions.items()}
-            behind = broker.behind(written)
             waits = claims.waits_for_database(PATIENCE_S / 2)
+            try:
+                behind = await broker.behind(written)
+            except KafkaError as error:
+                log.warning("the log's end could not be asked for: %r", error)
+                waits = True
+            except TimeoutError:
+                log.warning("the log's end could not be asked for within %.0f s", ANSWER_S)
+                behind = max(behind, 1)  # who cannot ask cannot know; if it lasts, this worker is stuck
             watchdog.show(Progress(sum(written.values()), behind > 0, waits))
             with suppress(OSError):
                 heartbeat_file().touch()

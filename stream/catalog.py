@@ -28,12 +28,21 @@ Bins = dict[FeatureKey, FrozenBins]
 
 @dataclass(slots=True)
 class Project:
-    """What folding needs of a project."""
+    """What folding needs of a project.
+
+    Attributes
+    ----------
+    models : set of (model, endpoint)
+        Those that it has; also such as a checkpoint is still to write.
+    registered : set of (model, endpoint)
+        Those that the database is known to have.
+    """
 
     project_id: str
     calendar: Calendar
     dedupe_by_event_id: bool = False
     models: set[tuple[str, str]] = field(default_factory=set)
+    registered: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Catalog:
@@ -82,6 +91,12 @@ class Catalog:
         if not set(project_ids) <= self.projects.keys():
             await self.poll()
 
+    def registered(self, models: Iterable[ModelKey]) -> None:
+        """A checkpoint has made these models known."""
+        for project_id, model_id, endpoint in models:
+            if project_id in self.projects:
+                self.projects[project_id].registered.add((model_id, endpoint))
+
     async def bins_of(self, keys: Iterable[BaselineKey]) -> dict[BaselineKey, Bins]:
         """The frozen bins of these versions, old ones too; empty for a version that does not exist."""
         wanted = set(keys)
@@ -104,4 +119,5 @@ def _project(row: stored.ProjectRow, models: dict[str, set[tuple[str, str]]]) ->
     except UnknownZoneError as error:
         log.error("project %s cannot be folded: %s", row.project_id, error)
         return None
-    return Project(row.project_id, calendar, row.dedupe_by_event_id, models.get(row.project_id, set()))
+    known = models.get(row.project_id, set())
+    return Project(row.project_id, calendar, row.dedupe_by_event_id, set(known), set(known))

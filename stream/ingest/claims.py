@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
@@ -33,11 +34,26 @@ CLAIM_WITHIN_S = 15.0
 DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
+def without_values(error: BaseException) -> str:
+    """What an error was and where, for the log: its message may hold values of events.
+
+    >>> without_values(ValueError("Jane Doe"))
+    'ValueError'
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        f"{type(error).__name__} at {frames[-1].name}:{frames[-1].lineno}" if frames else type(error).__name__
+    )
+
+
 class Broker(Protocol):
     """What ingestion needs of the consumer."""
 
     async def logs(self, topic: str, partitions: Iterable[int]) -> dict[int, Log]:
         """What each partition's log is now."""
+
+    async def partitions(self, topic: str) -> set[int]:
+        """The partitions that the topic has at this moment; empty if that is not known."""
 
     async def place(self, topic: str, offsets: Mapping[int, int | None]) -> None:
         """Read on from these offsets; a partition without one stands still."""
@@ -90,7 +106,7 @@ class Claims:
     def database_failed(self, what: str, error: BaseException) -> None:
         """Note that the database did not answer."""
         self._database_failed_at = time.monotonic()
-        log.warning("%s: %r", what, error)
+        log.warning("%s: %s", what, without_values(error))
 
     def waits_for_database(self, within_s: float) -> bool:
         """Whether the database has failed a moment ago."""
@@ -122,6 +138,7 @@ class Claims:
         assert self.broker is not None
         logs = await self.broker.logs(self.topic, wanted)
         identity = next((found.identity for found in logs.values()), None)
+        existing = await self.broker.partitions(self.topic)
         async with self._pool.acquire() as connection, connection.transaction():
             fences = await fence.claim(
                 connection,
@@ -132,7 +149,11 @@ class Claims:
                 now=self._clock(),
             )
             reasons = {number: misfit(self.topic, fences[number], logs[number]) for number in wanted}
-            await fence.stop(connection, self.topic, reasons)
+            everyone = await fence.read(connection, self.topic) if existing else {}
+            gone = {
+                number: misfit(self.topic, everyone[number], None) for number in everyone.keys() - existing
+            }
+            await fence.stop(connection, self.topic, {**gone, **reasons})
         self._failpoints.passing("after_claim")
         places: dict[int, int | None] = {}
         for number, known in fences.items():

@@ -117,7 +117,8 @@ class Folder:
             day = group.day
             work.changed.add(ModelDayKey(*group.model, day.start))
             work.days.add(ChangedDay(group.model[0], day.start, day.day, day.end, day.zone))
-            if self._catalog.projects[group.model[0]].dedupe_by_event_id:
+            project = self._catalog.projects.get(group.model[0])
+            if project is not None and project.dedupe_by_event_id:
                 keys = (event_key(event) for event in group.events if event.event_id)
                 work.seen.update({key: self._seen(batch, key, -1) for key in keys})
 
@@ -129,20 +130,24 @@ class Folder:
         """The state of each group's model-day; those that are not in memory are loaded together."""
         shard = partition.number
         wanted = [(ModelDayKey(*group.model, group.day.start), group) for group in groups]
-        missing = {key: group for key, group in wanted if self._cache.get(shard, key) is None}
+        held = {key: day for key, _ in wanted if (day := self._cache.get(shard, key)) is not None}
+        missing = {key: group for key, group in wanted if key not in held}
         if missing:
-            await self._load(partition, missing)
+            held |= await self._load(partition, missing)
+            if partition.gone:
+                return []
         found = []
         for key, group in wanted:
-            day = self._cache.get(shard, key)
-            if day is None:  # the partition was dropped while it was loading
-                return []
+            day = held[key]
             if day.day is not group.day:
                 day.day, day.day_end = group.day, group.day.end
+            self._cache.put(shard, day)  # again, if it left while the others were loading
             found.append(day)
         return found
 
-    async def _load(self, partition: Partition, missing: dict[ModelDayKey, ModelDayEvents]) -> None:
+    async def _load(
+        self, partition: Partition, missing: dict[ModelDayKey, ModelDayEvents]
+    ) -> dict[ModelDayKey, ModelDay]:
         shard, keys = partition.number, list(missing)
         async with self._pool.acquire() as connection:
             sketches = await state.load_sketches(connection, shard, keys)
@@ -153,12 +158,11 @@ class Folder:
         }
         pinned = {key: (*key[:3], version) for key, version in versions.items() if version is not None}
         bins = await self._catalog.bins_of(pinned.values())
-        if partition.gone:
-            return
+        loaded = {}
         for key, group in missing.items():
             if key in sketches:
                 frozen = bins[pinned[key]] if key in pinned else {}
-                day = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
+                loaded[key] = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
             else:
-                day = ModelDay(key, group.day, *self._catalog.active_bins(group.model))
-            self._cache.put(shard, day)
+                loaded[key] = ModelDay(key, group.day, *self._catalog.active_bins(group.model))
+        return loaded

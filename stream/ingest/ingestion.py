@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from stream.catalog import Catalog
 from stream.ingest.checkpoint import Checkpoint
-from stream.ingest.claims import DATABASE_ERRORS, RETRY_S, Claims
+from stream.ingest.claims import DATABASE_ERRORS, RETRY_S, Claims, without_values
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.folding import Folder
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 FOLD_RECORDS = 4_096
 FOLD_BYTES = 2 * 1_048_576
 """So much waits unfolded at most; before that, a checkpoint folds what has come. Long columns are cheaper."""
+DEAD_BYTES = 16 * 1_048_576
+"""Of a partition's dead letters that wait for the broker; above it no more is taken in."""
 TICK_S = 0.02
 HEARTBEAT_S = 1.0
 
@@ -93,7 +95,7 @@ class Ingestion:
             partition.take(batch)
             if partition.waiting_records >= FOLD_RECORDS or partition.waiting_bytes >= FOLD_BYTES:
                 await self._fold_or_give_up(partition)
-                await self._make_room()
+                await self._make_room(partition)
         finally:
             claims.broker.folded(nbytes)
 
@@ -104,8 +106,8 @@ class Ingestion:
         except DATABASE_ERRORS as error:
             self.claims.database_failed(f"partition {partition.number}: state could not be loaded", error)
             self.claims.give_up(partition)
-        except Exception:
-            log.exception("partition %d could not be folded", partition.number)
+        except Exception as error:
+            log.error("partition %d could not be folded: %s", partition.number, without_values(error))
             self.claims.give_up(partition)
         except BaseException:  # cancelled with a batch in its hands, which must not be passed over
             self.claims.give_up(partition)
@@ -115,10 +117,12 @@ class Ingestion:
         self.pace.folded(await self.folder.fold(partition))
         self.failpoints.passing("after_fold")
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, partition: Partition) -> None:
         """Wait while more is held than may be; only a checkpoint makes room."""
         self.cache.evict()
-        while self.cache.nbytes > self.cache.limit and self.claims.partitions:
+        while not partition.gone and (
+            self.cache.nbytes > self.cache.limit or partition.work.dead_bytes > DEAD_BYTES
+        ):
             self.pace.hurry()
             self.claims.changed.clear()
             await self.claims.changed.wait()
@@ -154,8 +158,8 @@ class Ingestion:
             except (*DATABASE_ERRORS, KafkaError) as error:
                 self.claims.database_failed(f"partition {partition.number}: its checkpoint failed", error)
                 written = None
-            except Exception:
-                log.exception("partition %d: its checkpoint failed", partition.number)
+            except Exception as error:
+                log.error("partition %d: its checkpoint failed: %s", partition.number, without_values(error))
                 written = None
             except BaseException:
                 self.claims.drop(partition.number)
@@ -184,6 +188,7 @@ class Ingestion:
             )
         finally:
             taken.release()
+        self._catalog.registered(taken.work.models)
         self.pace.wrote(taken.work.events)
         self._hints[partition.number] = taken.hi
         return True
@@ -208,5 +213,5 @@ class Ingestion:
             try:
                 await self.claims.broker.commit_hint(self.topic, hints)
             except Exception as error:
-                log.info("the group's offsets were not committed: %r", error)
+                log.info("the group's offsets were not committed: %s", without_values(error))
         self.failpoints.passing("after_kafka_commit")

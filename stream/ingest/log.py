@@ -40,21 +40,25 @@ async def read_logs(consumer: Any, topic: str, partitions: Iterable[int]) -> dic
     wanted = [TopicPartition(topic, partition) for partition in partitions]
     first = await consumer.beginning_offsets(wanted)
     end = await consumer.end_offsets(wanted)
-    identity = await topic_identity(consumer._client, topic)
+    identity, _ = await _ask(consumer._client, topic)
     return {tp.partition: Log(identity, first[tp], end[tp]) for tp in wanted}
 
 
-async def topic_identity(client: Any, topic: str) -> str | None:
-    """The topic's id; None if the broker is too old to give topics ids."""
-    node = client.get_random_node()
+async def read_partitions(consumer: Any, topic: str) -> set[int]:
+    """The partitions that the topic has at this moment; empty if the broker is too old to be asked."""
+    return (await _ask(consumer._client, topic))[1]
+
+
+async def _ask(client: Any, topic: str) -> tuple[str | None, set[int]]:
+    """The topic's id and partitions, from the broker and not from what the client remembers."""
     try:
-        answer = await client.send(node, _TopicIds(topic))
+        answer = await client.send(client.get_random_node(), _TopicIds(topic))
     except NotImplementedError:
-        return None
-    for _error, _name, topic_id, *_rest in answer.topics:
+        return None, set()
+    for _error, _name, topic_id, _internal, partitions, *_rest in answer.topics:
         if topic_id.int:
-            return str(topic_id)
-    return None
+            return str(topic_id), {partition for _, partition, *_ in partitions}
+    return None, set()
 
 
 class _Uuid(AbstractType[uuid.UUID]):  # type: ignore[misc]

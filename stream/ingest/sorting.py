@@ -173,7 +173,7 @@ class Sorter:
                 if not taken:
                     continue
                 table = columns(list(map(_features_of, taken)))
-            if not known:
+            if model[1:] not in project.registered:
                 project.models.add((model[1], model[2]))
                 found.new_models.add(model)
             self._count(found, key, day, len(taken))

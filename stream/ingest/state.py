@@ -271,8 +271,9 @@ class StateCache:
         return found
 
     def put(self, partition: int, state: ModelDay) -> None:
-        """Keep one that was made or loaded."""
+        """Keep one; it becomes the most recently used."""
         self._days[partition, state.key] = state
+        self._days.move_to_end((partition, state.key))
 
     def drop(self, partition: int) -> None:
         """Forget all of a partition, written or not."""

@@ -25,11 +25,10 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 from aiokafka.structs import OffsetAndMetadata
-from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream.ingest.log import Log, read_logs
+from stream.ingest.log import Log, read_logs, read_partitions
 from stream.ingest.records import PartitionBatch, unpack
 
 log = logging.getLogger(__name__)
@@ -88,13 +87,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             await self.call_thread(read_logs, self._ensure_consumer(), topic, list(partitions)),
         )
 
-    def last_stable_offset(self, tp: TP) -> int:
-        """As the last fetch said; 0 before there was one."""
-        try:
-            found = self._ensure_consumer().last_stable_offset(TopicPartition(tp.topic, tp.partition))
-        except (IllegalStateError, KeyError, ConsumerNotStarted):
-            return 0
-        return int(found or 0)
+    async def partitions(self, topic: str) -> set[int]:
+        """The partitions that the topic has at this moment."""
+        return cast(set[int], await self.call_thread(read_partitions, self._ensure_consumer(), topic))
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         """The last stable offset of every partition of a topic, assigned here or not."""
@@ -229,10 +224,6 @@ class Consumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    def highwater(self, tp: TP) -> int:
-        """The last stable offset: what is behind it, an open transaction's records, cannot be read yet."""
-        return self._thread.last_stable_offset(tp)
 
     def folded(self, nbytes: int) -> None:
         """These many bytes that it had yielded are folded or thrown away."""

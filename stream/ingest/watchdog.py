@@ -29,13 +29,13 @@ class Progress:
         Sum of the fences written; any change is progress.
     behind : bool
         Whether a partition's log goes on behind its fence.
-    waiting_for_database : bool
-        A database that is away is waited for: starting again would not bring it back.
+    waiting : bool
+        A database or a broker that is away is waited for: starting again would not bring it back.
     """
 
     position: int
     behind: bool
-    waiting_for_database: bool = False
+    waiting: bool = False
 
 
 class Watchdog:
@@ -66,10 +66,10 @@ class Watchdog:
         self._stopped.set()
 
     def show(self, progress: Progress) -> None:
-        """Called by the event loop about once a second."""
+        """Called by the event loop every few seconds."""
         now = self._clock()
         self._shown_at = now
-        if progress.position != self._seen.position or not progress.behind or progress.waiting_for_database:
+        if progress.position != self._seen.position or not progress.behind or progress.waiting:
             self._progress_at = now
         self._seen = progress
 

@@ -35,6 +35,7 @@ class Work:
     dates: dict[DayKey, date] = field(default_factory=dict)
     seen: dict[BatchKey, SeenBatch] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
+    dead_bytes: int = 0
     changed: set[ModelDayKey] = field(default_factory=set)
     days: set[ChangedDay] = field(default_factory=set)
     models: set[ModelKey] = field(default_factory=set)
@@ -51,6 +52,7 @@ class Work:
         for key, duplicate in found.duplicate.items():
             self.ledger[key][2] += duplicate
         self.dead.extend(found.dead)
+        self.dead_bytes += sum(len(letter.payload) for letter in found.dead)
         self.models |= found.new_models
 
     def add_traffic(self, group: ModelDayEvents) -> None:

@@ -156,7 +156,7 @@ def untouched(product: Product) -> Iterator[Session]:
 @pytest.mark.parametrize(
     ("sabotage", "noticed"),
     [
-        (move_an_edge, ["stored shares", "bin counts", "equal scipy's"]),
+        (move_an_edge, ["bin counts", "equal scipy's"]),
         (swap_baselines, ["baselines hold the events", "stored shares", "bin counts"]),
     ],
 )

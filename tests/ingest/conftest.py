@@ -67,6 +67,9 @@ class FakeBroker:
             for p in partitions
         }
 
+    async def partitions(self, topic: str) -> set[int]:
+        return set(self.fake.records)
+
     async def place(self, topic: str, offsets: dict[int, int | None]) -> None:
         self.places.append(offsets)
 

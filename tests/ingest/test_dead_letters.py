@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 
 import pytest
 
+from stream.ingest import ingestion
 from tests.ingest.conftest import NOW, Bench, MakeBench, add_project, batch, event
 
 LATER = (NOW + timedelta(days=2)).isoformat()
@@ -133,3 +135,21 @@ async def test_the_future_is_measured_from_the_arrival(worker: Bench) -> None:
     await worker.read(0)
     await worker.checkpoint(0)
     assert [letter.reason for letter in worker.dead.letters] == ["future_timestamp"]
+
+
+async def test_a_flood_of_poison_waits_for_the_broker_and_not_in_memory(
+    worker: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestion, "DEAD_BYTES", 10_000)
+    monkeypatch.setattr(ingestion, "FOLD_RECORDS", 50)
+    worker.logs.append(0, *[b"x" * 200] * 400)
+    writing = asyncio.ensure_future(worker.ingestion.run())
+    partition = worker.ingestion.claims.partitions[0]
+    try:
+        for lo in range(0, 400, 50):
+            await worker.ingestion.take(worker.logs.batch(0, partition.epoch, lo, lo + 50))
+            assert partition.work.dead_bytes <= 10_000
+    finally:
+        writing.cancel()
+    await worker.checkpoint(0)
+    assert len(worker.dead.letters) == 400

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from stream.store import state
+from stream.ingest import folding
+from stream.store import fence, state
 from tests.ingest.conftest import Bench, FakeLogs, MakeBench, event
 
 
@@ -95,6 +96,7 @@ async def test_a_checkpoint_that_fails_half_way_leaves_nothing(
     assert await worker.checkpoint(0) == [True]
     assert await worker.events() == 10
     assert await worker.value("select sum(requests)::bigint from ml_guard.traffic_minute") == 10
+    assert await worker.value("select count(*) from ml_guard.model") == 1
 
 
 async def test_a_lost_reply_to_commit_counts_nothing_twice(
@@ -174,3 +176,50 @@ async def test_a_late_event_is_merged_into_its_day(make_bench: MakeBench) -> Non
     assert [(row["feature"], row["n"]) for row in rows] == [("@events", 301), ("a", 301), ("c", 301)]
     assert rows[1]["maximum"] == 5.0
     assert rows[0]["last_event_at"].isoformat() == "2025-05-02T23:59:59+00:00"
+
+
+async def test_a_mistake_in_folding_costs_memory_and_no_record(
+    worker: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.logs.append(0, *[event(features={"secret": "Jane Doe"}) for _ in range(10)])
+    await worker.read(0)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise ValueError("Jane Doe")
+
+        patch.setattr(folding, "fold", fail)
+        assert await worker.checkpoint(0) == [False]
+    assert "ValueError" in caplog.text
+    assert "Jane" not in caplog.text
+    await worker.settle()
+    await worker.read(0)
+    await worker.checkpoint(0)
+    assert await worker.events() == 10
+
+
+async def test_a_database_that_is_away_at_a_rebalance_is_waited_for_afterwards(
+    worker: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.logs.append(0, *[event() for _ in range(10)])
+    with monkeypatch.context() as patch:
+
+        async def fail(*_: object, **__: object) -> None:
+            raise OSError("the database is away")
+
+        patch.setattr(fence, "claim", fail)
+        assert await worker.claim(0) == {0: None}
+        assert worker.ingestion.claims.waits_for_database(10)
+    await worker.settle()
+    assert worker.broker.places[-1] == {0: 0}
+    await worker.read(0)
+    await worker.checkpoint(0)
+    assert await worker.events() == 10
+
+
+async def test_a_partition_that_nobody_claimed_is_claimed_by_the_heartbeat(worker: Bench) -> None:
+    worker.ingestion.claims.drop(2)
+    await worker.ingestion.claims.beat(1)
+    await worker.settle()
+    assert 2 in worker.ingestion.claims.partitions
+    assert worker.broker.places[-1] == {2: 0}

@@ -69,9 +69,17 @@ async def test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_a
     assert fence["stopped_reason"] is None
 
 
-async def test_a_partition_that_is_gone_can_be_accepted(make_bench: MakeBench) -> None:
-    worker: Bench = await make_bench()
-    await worker.claim(0, 3)
+async def test_a_topic_with_fewer_partitions_than_before_is_noticed_and_can_be_accepted(
+    make_bench: MakeBench,
+) -> None:
+    logs = FakeLogs()
+    before: Bench = await make_bench(logs)
+    await before.claim(0, 3)
+    del logs.records[3]
+    worker: Bench = await make_bench(logs)
+    assert await worker.claim(0) == {0: 0}
+    reason = await worker.value("select stopped_reason from ml_guard.stream_fence where partition = 3")
+    assert "partition 3 of log is gone" in reason
     accepted = await accept_loss(worker.pool, TOPIC, 3, None)
     assert accepted is not None
     assert accepted.next_offset is None

@@ -44,7 +44,7 @@ def test_an_idle_worker_does_not_end() -> None:
 
 
 def test_waiting_for_the_database_does_not_end_it() -> None:
-    assert watch([Progress(5, behind=True, waiting_for_database=True)] * 40) == []
+    assert watch([Progress(5, behind=True, waiting=True)] * 40) == []
 
 
 def test_an_event_loop_that_hangs_ends_it() -> None:

@@ -63,7 +63,8 @@ def demo(
         session.wait_settled()
         captured = session.capture()
         if captured:
-            reporter.note(f"Captured {len(captured)} baselines; the workers count against their bins")
+            reporter.note(f"Captured {len(captured)} baselines")
+        session.wait_counting()
         old = too_old(made)
         session.send("scored", old, label="Sent the days with planted drift, today's open one too")
         session.wait_folded()

@@ -73,6 +73,7 @@ def replay(
             session.wait_folded()
             session.wait_settled()
             session.capture()
+            session.wait_counting()
         sent["scored"] = session.send("scored")
         sent["late"] = session.send("late")
     names = sorted(session.truth.zones)

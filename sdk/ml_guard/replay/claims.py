@@ -101,7 +101,7 @@ def allowed_failures(trials: int, chance: float = 0.01, doubt: float = 1e-6) -> 
     """How many of so many trials may miss a bound that each misses by chance, before one must doubt the bound.
 
     >>> allowed_failures(1000)
-    29
+    28
     """
     below = 0.0
     for failures in range(trials + 1):

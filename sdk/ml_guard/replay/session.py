@@ -132,7 +132,7 @@ class Session:
             waiting.wait_for("the past days to close", look, update=update)
 
     def capture(self) -> dict[ModelKey, BaselineDetail]:
-        """Capture a baseline of every endpoint that has none, and wait until the workers count against it."""
+        """Capture a baseline of every endpoint that has none."""
         present = {
             (row.project_id, row.model_id, row.endpoint)
             for project in self.topic.projects
@@ -149,8 +149,11 @@ class Session:
                     days=self.topic.baseline_days(project),
                     note="synthetic topic",
                 )
+        return captured
+
+    def wait_counting(self) -> None:
+        """Wait until the workers count against the baselines that there are now."""
         with self._reporter.waiting("The workers count against the baselines") as update:
             waiting.wait_for(
                 "the workers to load the baselines", waiting.counting(self.client), update=update
             )
-        return captured

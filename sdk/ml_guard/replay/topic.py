@@ -103,7 +103,7 @@ def make_topic(
 ) -> Topic:
     """A topic whose origin is today in every project's zone, or the `anchor` day, or the `origin` given by slug.
 
-    >>> topic = make_topic(1, anchor=date(2025, 11, 4))
+    >>> topic = make_topic(1, now=datetime(2025, 11, 4, 18, tzinfo=timezone.utc))
     >>> [str(day) for day in topic.scored_days(topic.projects[0])]
     ['2025-11-02', '2025-11-03', '2025-11-04']
     """

@@ -30,6 +30,7 @@ def run(session: Session) -> None:
     session.wait_folded()
     session.wait_settled()
     session.capture()
+    session.wait_counting()
     session.send("scored")
     session.wait_folded()
     session.wait_settled()
