@@ -88,5 +88,7 @@ class Settings(BaseSettings):
         15.0, gt=0, description="A partition whose worker has been silent for longer makes the API not ready."
     )
     ready_lag: int = Field(
-        1_000_000, ge=1, description="A partition that is further behind, in records, makes the API not ready."
+        1_000_000,
+        ge=1,
+        description="A partition that is further behind, in records, makes the API not ready.",
     )
