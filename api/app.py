@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import (
+    alert_policies,
+    alerts,
     baselines,
     dead_letters,
     drift,
@@ -51,6 +53,8 @@ RESOURCES = (
     latency,
     ledger,
     dead_letters,
+    alerts,
+    alert_policies,
     live,
 )
 

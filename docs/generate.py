@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dashboards.live.settings import DashboardSettings
+from docs.alerts_page import page as alerts_page
 from embedded.settings import StackSettings
 from ml_guard.cli.reference import page as cli_page
 
@@ -30,7 +31,7 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+PAGES = {"settings.md": settings_page, "cli.md": cli_page, "alerts.md": alerts_page}
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import sys
 
 import uvloop
 
+from stream.alerting.channels.base import ChannelSettingError
+from stream.alerting.channels.configured import channels
 from stream.app import Worker
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
@@ -36,7 +38,8 @@ def main() -> int:
     settings = Settings()
     try:
         refuse_demo_credentials(settings)
-    except DemoCredentialError as error:
+        channels(settings)
+    except (DemoCredentialError, ChannelSettingError) as error:
         print(error, file=sys.stderr)
         return 2
     # A policy, since Faust makes the loop of its consumer's thread itself.

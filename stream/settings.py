@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEMO_KEY = "demo-key"
@@ -92,3 +92,43 @@ class Settings(BaseSettings):
         ge=1,
         description="A partition that is further behind, in records, makes the API not ready.",
     )
+
+    public_url: str | None = Field(
+        None, description="The address at which people open the dashboard: alerts link to it."
+    )
+    alert_slack_url: SecretStr | None = Field(
+        None, description="Slack's incoming webhook: the channel `slack` of alerts."
+    )
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="A receiver of signed JSON: the channel `webhook` of alerts."
+    )
+    alert_webhook_secret: SecretStr | None = Field(
+        None, description="What its messages are signed with; `whsec_` and base64, or plain text."
+    )
+    alert_email_to: str | None = Field(
+        None, description="Addresses, separated by commas: the channel `email` of alerts."
+    )
+    alert_email_from: str = Field("ml-guard@localhost", description="The sender of alerts by e-mail.")
+    alert_channels: dict[str, dict[str, SecretStr]] = Field(
+        {},
+        description='More channels by name, as JSON: `{"risk": {"slack": URL}, "oncall": {"email": ADDRESSES}, '
+        '"audit": {"webhook": URL, "secret": SECRET}}`.',
+    )
+    alert_days: float = Field(
+        3.0,
+        ge=0,
+        description="Days that ended longer ago open no alert when they close: a backfill is quiet.",
+    )
+    alert_give_up_hours: float = Field(
+        72.0, gt=0, description="How long an alert's message is tried again while its receiver is down."
+    )
+    smtp_host: str | None = Field(None, description="The server that sends alerts by e-mail.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How its connection is encrypted: `tls` from the first byte, often port 465."
+    )
+    smtp_ca_file: str | None = Field(
+        None, description="Certificates to trust instead of the system's, as a PEM file."
+    )
+    smtp_user: str | None = Field(None, description="The user that logs in there, if one does.")
+    smtp_password: SecretStr | None = Field(None, description="The user's password.")

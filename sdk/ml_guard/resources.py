@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from ml_guard import calls
+from ml_guard import alert_calls, calls
 from ml_guard.calls import Call, Listing
 from ml_guard.connection import AsyncConnection, Connection
 
@@ -156,6 +156,44 @@ class AsyncDeadLetters(AsyncGroup):
     replay = async_one(calls.replay_dead_letters)
 
 
+class Alerts(Group):
+    """`client.alerts`"""
+
+    list = rows(alert_calls.list_alerts)
+    show = one(alert_calls.show_alert)
+    acknowledge = one(alert_calls.acknowledge_alert)
+    mute = one(alert_calls.mute_alert)
+    deliveries = one(alert_calls.alert_deliveries)
+
+
+class AsyncAlerts(AsyncGroup):
+    """`client.alerts`"""
+
+    list = async_rows(alert_calls.list_alerts)
+    show = async_one(alert_calls.show_alert)
+    acknowledge = async_one(alert_calls.acknowledge_alert)
+    mute = async_one(alert_calls.mute_alert)
+    deliveries = async_one(alert_calls.alert_deliveries)
+
+
+class AlertPolicies(Group):
+    """`client.alert_policies`"""
+
+    list = rows(alert_calls.list_alert_policies)
+    set = one(alert_calls.set_alert_policy)
+    delete = one(alert_calls.delete_alert_policy)
+    try_out = one(alert_calls.try_alert_policy)
+
+
+class AsyncAlertPolicies(AsyncGroup):
+    """`client.alert_policies`"""
+
+    list = async_rows(alert_calls.list_alert_policies)
+    set = async_one(alert_calls.set_alert_policy)
+    delete = async_one(alert_calls.delete_alert_policy)
+    try_out = async_one(alert_calls.try_alert_policy)
+
+
 class Api(Group):
     """The methods of a client itself."""
 
@@ -176,6 +214,8 @@ class Api(Group):
         self.baselines = Baselines(connection)
         self.feature_settings = FeatureSettings(connection)
         self.dead_letters = DeadLetters(connection)
+        self.alerts = Alerts(connection)
+        self.alert_policies = AlertPolicies(connection)
 
 
 class AsyncApi(AsyncGroup):
@@ -198,3 +238,5 @@ class AsyncApi(AsyncGroup):
         self.baselines = AsyncBaselines(connection)
         self.feature_settings = AsyncFeatureSettings(connection)
         self.dead_letters = AsyncDeadLetters(connection)
+        self.alerts = AsyncAlerts(connection)
+        self.alert_policies = AsyncAlertPolicies(connection)

@@ -1,8 +1,8 @@
 """How does the closing run inside a worker, beside the fetching?
 
-Every worker runs it; the one that holds the lease works. Three loops share the lease: one keeps it, one rolls up
-changed model-days, one closes days. What a loop writes is fenced by the lease's epoch, so two that believe themselves
-leader do no harm. A database that is away is waited for.
+Every worker runs it; the one that holds the lease works. Five loops share the lease: one keeps it, one rolls up
+changed model-days, one closes days, one makes alerts of the results, one sends their messages. What a loop writes is
+fenced by the lease's epoch, so two that believe themselves leader do no harm. A database that is away is waited for.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 
 import asyncpg
 
+from stream.alerting.channels.configured import channels
+from stream.alerting.delivery import Courier
+from stream.alerting.evaluation import Evaluator
+from stream.alerting.wording import Place
 from stream.closing.close import Closed, Closer
 from stream.closing.housekeeping import Range, forget_old_batches, refresh
 from stream.closing.lease import LASTS, LeaseKeeper
@@ -34,6 +38,8 @@ ROLLUP_EVERY_S = 0.05
 """A rollup begins at most this long after the commit that it follows; it then has 200 ms to be there in 250 ms."""
 
 CLOSE_EVERY_S = 0.5
+ALERT_EVERY_S = 0.5
+DELIVER_EVERY_S = 0.25
 HOUSEKEEPING_EVERY_S = 60.0
 RETRY_AFTER_S = 1.0
 
@@ -43,19 +49,19 @@ STOPS_WITHIN_S = 5.0
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What a database that is away, restarting or refusing looks like."""
 
-# Connections are made when they are needed: one keeps the lease, even while the other two are long at work.
-_CONNECTIONS = 3
+# Connections are made when they are needed: one keeps the lease, even while the others are long at work.
+_CONNECTIONS = 5
 
 Work = Callable[[Connection, Lease], Awaitable[bool]]
 
 
 class ClosingService:
-    """Rollup, day closing and housekeeping.
+    """Rollup, day closing, alerts and housekeeping.
 
     Parameters
     ----------
     database : str or Pool
-        A URL, or a pool of at least three connections.
+        A URL, or a pool of at least five connections.
     clock : callable
         The time, an aware datetime in UTC.
     end_offsets : callable
@@ -63,6 +69,11 @@ class ClosingService:
     settings : Settings
     holder : str
         This worker's name in the lease.
+
+    Raises
+    ------
+    ChannelSettingError
+        If a channel of alerts is not set up as it must be.
     """
 
     def __init__(
@@ -82,6 +93,16 @@ class ClosingService:
         self._closer = Closer(
             StateReader(), self._executor, clock, end_offsets, settings.topic, Rules.of(settings), occupied
         )
+        receivers = channels(settings)
+        self._evaluator = Evaluator(
+            clock,
+            Place(settings.env, settings.public_url),
+            tuple(receivers),
+            end_offsets,
+            settings.topic,
+            timedelta(days=settings.alert_days),
+        )
+        self._courier = Courier(receivers, clock, timedelta(hours=settings.alert_give_up_hours))
         self._stop = asyncio.Event()
         self._unrefreshed: set[Range] = set()
         self._refresh_at_s = 0.0
@@ -117,6 +138,10 @@ class ClosingService:
             asyncio.create_task(self._keep(pool), name="lease"),
             asyncio.create_task(self._repeat(pool, self._roll, ROLLUP_EVERY_S), name="rollup"),
             asyncio.create_task(self._repeat(pool, self._close, CLOSE_EVERY_S), name="close"),
+            asyncio.create_task(self._repeat(pool, self._evaluator.step, ALERT_EVERY_S), name="alerts"),
+            asyncio.create_task(
+                self._repeat(pool, self._courier.step, DELIVER_EVERY_S, rests=False), name="messages"
+            ),
         ]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
@@ -145,10 +170,11 @@ class ClosingService:
                 log.warning("the closing lease could not be kept: %s", error)
             await self._pause(LASTS.total_seconds() / 5)
 
-    async def _repeat(self, pool: Pool, work: Work, every_s: float) -> None:
+    async def _repeat(self, pool: Pool, work: Work, every_s: float, *, rests: bool = True) -> None:
         """Do the work again and again while the lease is held.
 
-        It rests at least twice as long as it worked: most of the time belongs to the fetching and the checkpoints.
+        It `rests` at least twice as long as it worked: most of the time belongs to the fetching and the checkpoints.
+        Work that mostly waits for others need not.
         """
         while not self._stop.is_set():
             began_s, more = monotonic(), False
@@ -161,10 +187,11 @@ class ClosingService:
                     log.info("%s", error)
                     self._keeper.lost(lease)
                 except AWAY as error:
-                    log.warning("%s is tried again: %s: %s", work.__name__, type(error).__name__, error)
+                    log.warning("%s is tried again: %s: %s", work.__qualname__, type(error).__name__, error)
                     await self._pause(RETRY_AFTER_S)
             worked_s = monotonic() - began_s
-            await self._pause(2 * worked_s if more else max(every_s - worked_s, 2 * worked_s))
+            rest_s = 2 * worked_s if rests else 0.0
+            await self._pause(rest_s if more else max(every_s - worked_s, rest_s))
 
     async def _roll(self, connection: Connection, lease: Lease) -> bool:
         done = await self._roller.step(connection, lease)

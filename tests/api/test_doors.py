@@ -15,6 +15,11 @@ OPEN = {("get", "/api/v1/health"), ("get", "/api/v1/ready"), ("get", "/metrics")
 P = "the-project"
 _RANGE = {"from": "2025-01-01T00:00:00Z", "to": "2025-01-02T00:00:00Z"}
 _MODEL = {"project_id": P, "model_id": "m"}
+_POLICY = {
+    "condition": "drift", "name": "n", **_MODEL, "endpoint": "e", "feature": "f", "threshold": 0.2, "days": 3,
+    "minutes": 5, "percentile": 0.9, "local_time": "06:00", "open_day": True, "severity": "info",
+    "cooldown_minutes": 60, "channels": [], "enabled": True,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ DOORS = {
     ("post", "/dead-letters/replay"): Try(
         "operate", True, body={"project_id": P, "reason": "unknown_project"}
     ),
+    ("get", "/alerts"): Try("read", True, params={"project_id": P}),
+    ("get", "/alerts/{id}"): Try("read", False, path={"id": "4f0c"}),
+    ("post", "/alerts/{id}/acknowledge"): Try("operate", False, path={"id": "4f0c"}),
+    ("post", "/alerts/{id}/mute"): Try("operate", False, body={"minutes": 5}, path={"id": "4f0c"}),
+    ("get", "/alerts/{id}/deliveries"): Try("read", False, path={"id": "4f0c"}),
+    ("get", "/alert-policies"): Try("read", True, params={"project_id": P}),
+    ("put", "/alert-policies"): Try("operate", True, body=_POLICY),
+    ("delete", "/alert-policies"): Try("operate", True, params={"name": "drift", "project_id": P}),
+    ("post", "/alert-policies/try"): Try("read", True, body={"condition": "drift", "project_id": P}),
     ("get", "/live"): Try("read", True, params={"project_id": P}),
 }
 IMPLIED = {

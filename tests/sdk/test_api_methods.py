@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ml_guard import AsyncMLGuardClient, ConfigError, MLGuardClient, calls, resources, shapes
+from ml_guard import AsyncMLGuardClient, ConfigError, MLGuardClient, alert_calls, calls, resources, shapes
 from ml_guard.calls import Call, Listing
 from ml_guard.errors import (
     ConflictError,
@@ -245,11 +245,12 @@ def test_an_event_over_several_lines_is_one() -> None:
 
 
 def builders() -> dict[str, Any]:
-    """The functions of `calls` that describe a request."""
+    """The functions of `calls` and `alert_calls` that describe a request."""
     return {
         name: function
-        for name, function in inspect.getmembers(calls, inspect.isfunction)
-        if not name.startswith("_") and function.__module__ == calls.__name__
+        for module in (calls, alert_calls)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_") and function.__module__ == module.__name__
     }
 
 

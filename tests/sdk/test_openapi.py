@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from ml_guard import calls, shapes
+from ml_guard import alert_calls, calls, shapes
 from ml_guard.calls import PREFIX, Call, Listing, Page
 from stream.settings import Settings
 
@@ -19,8 +19,9 @@ DOCUMENT = create_app(Settings()).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 BUILDERS = {
     name: function
-    for name, function in inspect.getmembers(calls, inspect.isfunction)
-    if not name.startswith("_") and function.__module__ == calls.__name__
+    for module in (calls, alert_calls)
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if not name.startswith("_") and function.__module__ == module.__name__
 }
 OTHERWISE = {"send_events", "live", "prometheus_metrics"}
 """What is no call: ingestion has a transport, the live stream an iterator, and /metrics is Prometheus'."""
@@ -43,6 +44,14 @@ VALUES: dict[str, Any] = {
     "again": False,
     "ignored": False,
     "dedupe_by_event_id": False,
+    "threshold": 0.1,
+    "minutes": 30,
+    "percentile": 0.9,
+    "open_day": True,
+    "cooldown_minutes": 60,
+    "channels": ["slack"],
+    "enabled": False,
+    "past_days": 7,
     "warning": 0.1,
     "drift": 0.2,
 }

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ml_guard.cli import (
+    alerts,
     baselines,
     dead_letters,
     demo,
@@ -52,7 +53,9 @@ def build() -> typer.Typer:
     except ImportError as error:
         if error.name not in ("embedded", "embedded.commands"):
             raise
-    for module in (migrate, demo, replay, validate, projects, keys, baselines, results, ledger, dead_letters):
+    for module in (
+        migrate, demo, replay, validate, projects, keys, baselines, results, alerts, ledger, dead_letters,
+    ):  # fmt: skip
         module.register(app)
     _join_lines(app)
     return app

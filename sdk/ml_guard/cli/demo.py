@@ -57,6 +57,8 @@ def demo(
         made = make_topic(seed, origin=origins(api), events=events, batched=True)
         session = Session(api, made, where.kafka, events_topic=topic, reporter=reporter)
         session.create_projects()
+        for project_id in sorted(session.truth.zones):  # what is planted today is told today
+            api.alert_policies.set(condition="drift", project_id=project_id, open_day=True)
         before = demo_view.duplicates(api, sorted(session.truth.zones))
         session.send("baseline", session.present(), label="Sent a week of clean days")
         session.wait_folded()

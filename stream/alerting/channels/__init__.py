@@ -1,0 +1,1 @@
+"""Where do messages go? A channel a file; made of the settings, which hold the secrets."""
