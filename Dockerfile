@@ -14,6 +14,7 @@ COPY sdk ./sdk
 COPY stream ./stream
 COPY api ./api
 COPY sql ./sql
+COPY dashboards ./dashboards
 RUN pip install --no-build-isolation --no-deps -e .
 
 USER ml-guard

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= $(shell docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 && echo docker || echo embedded)
 
-.PHONY: lock setup up demo down validate test lint bench docs help
+.PHONY: lock setup up demo dashboard screenshots down validate test lint bench docs help
 .DEFAULT_GOAL := help
 
 help: ## what you can ask for
@@ -43,6 +43,7 @@ validate: setup ## replay a synthetic topic and compare the product with an orac
 
 test: setup ## every test, on real Kafka and real TimescaleDB
 	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }
+	@test -x /usr/bin/chromium || { echo "The tests need Chromium: install chromium from your system's packages" >&2; exit 1; }
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: setup ## style, types, and the way imports point
@@ -50,6 +51,13 @@ lint: setup ## style, types, and the way imports point
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dashboard: up ## start the stack if it does not run, and print where the dashboard is
+	@$(BIN)/python -m dashboards.live.where
+
+screenshots: setup ## pictures of every page, light, dark and phone, into docs/images
+	@test -x /usr/bin/chromium || { echo "The pictures need Chromium: install chromium from your system's packages" >&2; exit 1; }
+	@$(BIN)/python -m dashboards.live.screenshots
 
 bench: setup ## figures of this machine: throughput beside stock Faust, freshness, memory
 	@$(BIN)/python -m bench

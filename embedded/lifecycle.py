@@ -113,6 +113,7 @@ def plan_for(settings: StackSettings, say: Say) -> Plan:
         kafka_port=_free("Kafka", settings.kafka_port, "ML_GUARD_KAFKA_PORT", say),
         database_port=_free("the database", settings.database_port, "ML_GUARD_DATABASE_PORT", say),
         api_port=settings.api_port,
+        dashboard_port=_free("the dashboard", settings.dashboard_port, "ML_GUARD_DASHBOARD_PORT", say),
         workers=settings.workers,
         database_password=settings.database_password,
         api_key=settings.initial_key,

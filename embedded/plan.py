@@ -19,6 +19,7 @@ class Plan:
     kafka_port: int
     database_port: int
     api_port: int
+    dashboard_port: int
     workers: int
     database_password: str
     api_key: str | None
@@ -43,10 +44,19 @@ class Plan:
         return f"http://{HOST}:{self.api_port}"
 
     @property
+    def dashboard_url(self) -> str:
+        return f"http://{HOST}:{self.dashboard_port}"
+
+    @property
     def stack(self) -> dict[str, Any]:
         """What commands and programs read to find the stack."""
-        addresses = {"url": self.url, "kafka": self.kafka, "database_url": self.database_url}
-        return {**addresses, "api_key": self.api_key, "workers": self.workers}
+        addresses = {"url": self.url, "dashboard": self.dashboard_url, "kafka": self.kafka}
+        return {
+            **addresses,
+            "database_url": self.database_url,
+            "api_key": self.api_key,
+            "workers": self.workers,
+        }
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,5 +65,11 @@ class Plan:
             "ML_GUARD_KAFKA": self.kafka,
             "ML_GUARD_DATABASE_URL": self.database_url,
             "ML_GUARD_API_PORT": str(self.api_port),
+            "ML_GUARD_DASHBOARD_PORT": str(self.dashboard_port),
         }
         return variables if self.api_key is None else {**variables, "ML_GUARD_DEMO_KEY": self.api_key}
+
+    @property
+    def dashboard_environment(self) -> dict[str, str]:
+        """The dashboard's: it knows the API only."""
+        return {**self.environment, "ML_GUARD_URL": self.url}

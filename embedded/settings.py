@@ -29,6 +29,12 @@ class StackSettings(Settings):
         le=65535,
         description="The embedded database's port; if it is taken, a free one is used.",
     )
+    dashboard_port: int = Field(
+        default=8501,
+        ge=1,
+        le=65535,
+        description="The dashboard's port; if it is taken, a free one is used.",
+    )
     database_password: str = Field(default=DEMO_PASSWORD, description="The embedded database's password.")
     workers: int = Field(default=1, ge=0, le=64, description="How many workers `ml-guard up` starts.")
 

@@ -1,7 +1,7 @@
 """Who keeps the stack running? `python -m embedded.supervisor FOLDER`: starts the parts, restarts what crashes.
 
 It writes `run/state.json` at every change, so that `status` can name the part that crashed, when, and what it said
-last. SIGTERM ends the parts in order: workers, API, database, Kafka.
+last. SIGTERM ends the parts in order: dashboard and workers, API, database, Kafka.
 """
 
 from __future__ import annotations
@@ -47,11 +47,12 @@ class Supervisor:
         self.database = Watched("database", f"127.0.0.1:{plan.database_port}", self._start_database)
         self.api = Watched("api", plan.url, self._start_api)
         names = [f"worker-{number}" for number in range(1, plan.workers + 1)]
+        self.dashboard = Watched("dashboard", plan.dashboard_url, self._start_dashboard)
         self.workers = [Watched(name, None, partial(self._start_worker, name)) for name in names]
 
     @property
     def parts(self) -> list[Watched]:
-        return [self.kafka, self.database, self.api, *self.workers]
+        return [self.kafka, self.database, self.api, *self.workers, self.dashboard]
 
     async def run(self) -> int:
         """The exit code: 0 after SIGTERM, 1 if the stack could not be started."""
@@ -84,7 +85,7 @@ class Supervisor:
             raise PartFailedError(f"the schema could not be brought up to date: {failure}") from failure
         await ensure_topics(settings)
         self._enter("starting")
-        await self._start_parts([self.api, *self.workers])
+        await self._start_parts([self.api, *self.workers, self.dashboard])
 
     async def _start_parts(self, parts: Sequence[Watched]) -> None:
         """Side by side; the first failure is raised after all have ended starting."""
@@ -114,7 +115,7 @@ class Supervisor:
         await asyncio.gather(*restarting, return_exceptions=True)
 
     async def _stop(self) -> None:
-        for group in (self.workers, [self.api], [self.database], [self.kafka]):
+        for group in ([*self.workers, self.dashboard], [self.api], [self.database], [self.kafka]):
             await asyncio.gather(*(asyncio.to_thread(part.stop) for part in group))
             self._write()
 
@@ -144,9 +145,15 @@ class Supervisor:
     def _start_worker(self, name: str) -> Part:
         return self._python(name, "stream")
 
-    def _python(self, name: str, module: str) -> Part:
+    def _start_dashboard(self) -> Part:
+        """Not waited for: events flow without it, and it answers soon after."""
+        return self._python("dashboard", "dashboards.live", self.plan.dashboard_environment)
+
+    def _python(self, name: str, module: str, environment: dict[str, str] | None = None) -> Part:
         command = [sys.executable, "-m", module]
-        return Part(name, command, self.folder.log(name), self.plan.environment, cwd=REPOSITORY)
+        return Part(
+            name, command, self.folder.log(name), environment or self.plan.environment, cwd=REPOSITORY
+        )
 
     def _api_answers(self) -> bool:
         try:

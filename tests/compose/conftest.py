@@ -40,7 +40,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
         assert migrate.returncode == 0, migrate.stdout + migrate.stderr
 
         replicas = SERVICES["stream"]["deploy"]["replicas"]
-        started = [("api", 1), *[("stream", number) for number in range(replicas)]]
+        started = [("api", 1), *[("stream", number) for number in range(replicas)], ("dashboard", 1)]
         for service, number in started:
             log = folder / f"{service}-{number}.log"
             own = {"TMPDIR": str(folder / f"{service}-{number}")}  # as a container has

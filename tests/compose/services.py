@@ -30,12 +30,14 @@ class Ports:
     """Where the compose file's addresses are on this machine."""
 
     def __init__(self) -> None:
-        self.kafka, self.database, self.api = free_port(), free_port(), free_port()
+        self.kafka, self.database = free_port(), free_port()
+        self.api, self.dashboard = free_port(), free_port()
 
     def placed(self, text: str) -> str:
         here = {
             "kafka:19092": f"{HOST}:{self.kafka}",
             "127.0.0.1/9092": f"{HOST}/{self.kafka}",
+            "api:8000": f"{HOST}:{self.api}",
             "timescaledb:5432": f"{HOST}:{self.database}",
         }
         for address, place in here.items():
@@ -50,6 +52,8 @@ def environment(service: str, ports: Ports) -> dict[str, str]:
     }
     if service == "api":
         given["ML_GUARD_API_PORT"] = str(ports.api)
+    if service == "dashboard":
+        given["ML_GUARD_DASHBOARD_PORT"] = str(ports.dashboard)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ML_GUARD_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return inherited | given | {"PATH": path, "PYTHONUNBUFFERED": "1"}

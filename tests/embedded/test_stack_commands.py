@@ -21,7 +21,7 @@ from embedded.process import free_port
 
 ML_GUARD = str(Path(sys.executable).with_name("ml-guard"))
 PASSWORD = "not-to-be-shown"
-PARTS = ["kafka", "database", "api", "worker-1"]
+PARTS = ["kafka", "database", "api", "worker-1", "dashboard"]
 
 
 @dataclass
@@ -78,6 +78,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     variables = {
         "ML_GUARD_API_PORT": str(free_port()),
         "ML_GUARD_KAFKA_PORT": str(free_port()),
+        "ML_GUARD_DASHBOARD_PORT": str(free_port()),
         "ML_GUARD_DATABASE_PORT": str(free_port()),
         "ML_GUARD_DATABASE_PASSWORD": PASSWORD,
     }

@@ -18,6 +18,8 @@ from ml_guard.client import MLGuardClient
 
 DEFAULT_URL = "http://localhost:8000"
 DEFAULT_KAFKA = "127.0.0.1:9092"
+DOCKER_DASHBOARD = "http://127.0.0.1:8501"
+"""Where docker-compose.yml publishes it."""
 STACK_FILE = "stack.json"
 
 
@@ -29,6 +31,7 @@ class Address:
     api_key: str | None
     kafka: str
     database_url: str | None = None
+    dashboard_url: str | None = None
 
 
 def data_folder() -> Path:
@@ -66,6 +69,7 @@ def find(url: str | None = None, api_key: str | None = None, kafka: str | None =
         or environment.get("ML_GUARD_DEMO_KEY"),
         kafka=kafka or environment.get("ML_GUARD_KAFKA") or stack.get("kafka") or DEFAULT_KAFKA,
         database_url=environment.get("ML_GUARD_DATABASE_URL") or stack.get("database_url"),
+        dashboard_url=DOCKER_DASHBOARD if environment.get("STACK") == "docker" else stack.get("dashboard"),
     )
 
 

@@ -221,6 +221,10 @@ def _where(result: Result, where: Address, seconds: float) -> RenderableType:
     made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="quiet", no_wrap=True)
     made.add_column(overflow="fold")
+    if where.dashboard_url:
+        made.add_row(
+            "look", f"{where.dashboard_url}   [quiet]key {escape(where.api_key or 'of your own')}[/]"
+        )
     made.add_row("API", f"{where.url}/docs   [quiet]key {escape(where.api_key or 'of your own')}[/]")
     if where.database_url:
         made.add_row("SQL", f"psql '{where.database_url}' -c '{_QUERY}'")

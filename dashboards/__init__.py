@@ -1,0 +1,1 @@
+"""What people look at: `live` is the dashboard, `grafana` the provisioned boards."""

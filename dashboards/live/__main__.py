@@ -1,0 +1,47 @@
+"""How is the dashboard started? `python -m dashboards.live`, with `ML_GUARD_*` settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from tornado.ioloop import IOLoop
+
+from dashboards.live.server import make_server
+from dashboards.live.settings import DashboardSettings
+
+
+def main() -> int:
+    """Serve until a signal ends it. 2: refused to start."""
+    settings = DashboardSettings()
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("httpx", "tornado.access", "bokeh.server.views.ws"):
+        logging.getLogger(name).setLevel("WARNING")
+    if settings.env == "production" and settings.demo_key:
+        print("ML_GUARD_ENV=production refuses demo credentials: unset ML_GUARD_DEMO_KEY.", file=sys.stderr)
+        return 2
+    try:
+        server = make_server(settings)
+    except OSError as error:
+        print(
+            f"port {settings.dashboard_port}, where the dashboard would answer, cannot be had ({error.strerror}): "
+            "end the other program, or choose another with ML_GUARD_DASHBOARD_PORT",
+            file=sys.stderr,
+        )
+        return 2
+    server.start()
+    where = f"http://{settings.dashboard_host}:{settings.dashboard_port}{settings.prefix}/"
+    logging.getLogger(__name__).info("the dashboard is at %s, of the API at %s", where, settings.url)
+    loop = IOLoop.current()
+    running = asyncio.get_event_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, loop.stop)
+    loop.start()
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
