@@ -44,7 +44,7 @@ validate: setup ## replay a synthetic topic and compare the product with an orac
 test: setup ## every test, on real Kafka and real TimescaleDB
 	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }
 	@test -x /usr/bin/chromium || { echo "The tests need Chromium: install chromium from your system's packages" >&2; exit 1; }
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## style, types, and the way imports point
 	$(BIN)/ruff check .

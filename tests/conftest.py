@@ -8,18 +8,35 @@ import uuid
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from xdist.scheduler import LoadFileScheduling
 
 from embedded.database import launch as database
 from embedded.kafka import broker
 from embedded.process import HOST, free_port
 
 PARTITIONS = 4
+
+SHARING_FOLDERS = ("tests/compose", "tests/dashboards")
+"""Folders whose files share processes that take long to start."""
+
+
+class FolderScheduling(LoadFileScheduling):
+    """The tests of a file, or of a folder that shares processes, run in one process and one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.split("::", 1)[0])
+        folder = path.parent.as_posix()
+        return folder if folder in SHARING_FOLDERS else path.as_posix()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    return FolderScheduling(config, log)
 
 
 @dataclass(frozen=True)

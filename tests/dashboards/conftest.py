@@ -140,7 +140,7 @@ def product(
 def replay(client: MLGuardClient, kafka: str, name: str) -> None:
     """A week of clean days as the baseline, then days with planted drift."""
     wait_for(lambda: client.ready().status == "ready")
-    session = Session(client, make_topic(1, events=EVENTS), kafka, events_topic=name, quiet_s=0.5)
+    session = Session(client, make_topic(1, events=EVENTS), kafka, events_topic=name)
     session.create_projects()
     session.send("baseline")
     session.wait_folded()
