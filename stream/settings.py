@@ -70,9 +70,6 @@ class Settings(BaseSettings):
     max_model_features: int = Field(
         2_000, ge=1, description="Distinct features that a model's endpoint may have a day."
     )
-    max_categories: int = Field(
-        10_000, ge=1, description="Distinct labels kept exactly for a feature and day."
-    )
     max_record_bytes: int = Field(1_048_576, ge=1024, description="The largest event that is read.")
     max_body_bytes: int = Field(8_388_608, ge=1024, description="The largest request body of the bridge.")
     bridge_buffer_bytes: int = Field(
