@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= $(shell docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 && echo docker || echo embedded)
 
-.PHONY: lock setup up demo dashboard screenshots down validate test lint bench docs help
+.PHONY: lock setup setup-dev up demo dashboard screenshots down validate test lint bench docs help
 .DEFAULT_GOAL := help
 
 help: ## what you can ask for
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## the Python environment, pinned by hash
+setup-dev: $(VENV)/.ready-dev ## the same, with what tests, lint and docs need
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@command -v python3 >/dev/null || { echo "ML Guard needs Python 3.11 or later: install it from your system's packages or from python.org" >&2; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ML Guard needs Python 3.11 or later; this is $$(python3 --version)" >&2; exit 1; }
@@ -20,6 +21,10 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	@echo "Installing the Python packages (about half a minute) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	@echo "Installing what the tests need ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 demo: setup ## start everything, replay a synthetic topic, print metrics and drift
@@ -41,12 +46,13 @@ endif
 validate: setup ## replay a synthetic topic and compare the product with an oracle
 	@./validation.sh
 
-test: setup ## every test, on real Kafka and real TimescaleDB
+test: setup-dev ## every test, on real Kafka and real TimescaleDB
 	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }
 	@test -x /usr/bin/chromium || { echo "The tests need Chromium: install chromium from your system's packages" >&2; exit 1; }
+	@test -x /usr/sbin/nginx || { echo "The tests need nginx: install nginx-light from your system's packages" >&2; exit 1; }
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-lint: setup ## style, types, and the way imports point
+lint: setup-dev ## style, types, and the way imports point
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -55,17 +61,20 @@ lint: setup ## style, types, and the way imports point
 dashboard: up ## start the stack if it does not run, and print where the dashboard is
 	@$(BIN)/python -m dashboards.live.where
 
-screenshots: setup ## pictures of every page, light, dark and phone, into docs/images
+screenshots: setup-dev ## pictures of every page, light, dark and phone, into docs/images
 	@test -x /usr/bin/chromium || { echo "The pictures need Chromium: install chromium from your system's packages" >&2; exit 1; }
 	@$(BIN)/python -m dashboards.live.screenshots
 
-bench: setup ## figures of this machine: throughput beside stock Faust, freshness, memory
+bench: setup-dev ## figures of this machine: throughput beside stock Faust, freshness, memory
 	@$(BIN)/python -m bench
 
-docs: setup ## the pages that are generated from the code
+docs: setup-dev ## the pages that are generated from the code
 	@$(BIN)/python -m docs.generate
 
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
 lock: setup
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --all-extras pyproject.toml --output-file requirements.txt
+	@$(COMPILE) --extra kafka --extra cli --extra replay --extra server --extra dashboard --extra build \
+	    --output-file requirements.txt
+	@$(COMPILE) --all-extras --constraint requirements.txt --output-file requirements-dev.txt
