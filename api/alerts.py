@@ -21,6 +21,7 @@ from stream.store.reading import Row
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
 Id = Annotated[str, Path(max_length=64, examples=["4f0c2a9be1d34c77"])]
+News = Literal["opened", "updated", "reminded", "acknowledged", "muted", "unmuted", "resolved"]
 YEAR_MINUTES = 366 * 24 * 60
 
 
@@ -73,6 +74,8 @@ class Alert(BaseModel):
     acknowledged_by: str | None
     muted_until: datetime | None
     muted_by: str | None
+    news: News = Field(description="What became of it last.")
+    change_id: int = Field(description="Which write it was, as in the live stream.")
 
 
 class Mute(Strict):
@@ -137,13 +140,13 @@ async def list_alerts(
         )
     rows, last = cut(rows, limit)
     following = None if last is None else encode([last[column] for column in alerts.ALERT_KEY], asked)
-    return {"items": [_shown(row) for row in rows], "next_cursor": following}
+    return {"items": [shown(row) for row in rows], "next_cursor": following}
 
 
 @router.get("/{id}", response_model=Alert)
 async def read_alert(request: Request, who: Read, id: Id) -> Any:  # noqa: A002
     """One of them."""
-    return _shown(await _found(services_of(request), who, id))
+    return shown(await _found(services_of(request), who, id))
 
 
 @router.post("/{id}/acknowledge", response_model=Alert)
@@ -153,7 +156,7 @@ async def acknowledge_alert(request: Request, who: Operate, id: Id) -> Any:  # n
     row = await _found(services, who, id)
     async with services.database.connection() as connection:
         await alerts.acknowledge(connection, row, who.key.name, datetime.now(UTC))
-    return _shown(await _found(services, who, id))
+    return shown(await _found(services, who, id))
 
 
 @router.post("/{id}/mute", response_model=Alert)
@@ -164,7 +167,7 @@ async def mute_alert(request: Request, who: Operate, id: Id, mute: Mute) -> Any:
     until = datetime.now(UTC) + timedelta(minutes=mute.minutes) if mute.minutes else None
     async with services.database.connection() as connection:
         await alerts.mute(connection, row, until, who.key.name)
-    return _shown(await _found(services, who, id))
+    return shown(await _found(services, who, id))
 
 
 @router.get("/{id}/deliveries", response_model=AlertDeliveries)
@@ -186,6 +189,7 @@ async def _found(services: Services, who: Principal, alert_id: str) -> Row:
     return row
 
 
-def _shown(row: Row) -> Row:
+def shown(row: Row) -> Row:
+    """An alert as `Alert` has it."""
     state = "acknowledged" if row["state"] == "open" and row["acknowledged_at"] else row["state"]
     return {**row, **row["details"], "state": state}

@@ -1,4 +1,4 @@
-"""Which days have just changed? One look at the database every quarter of a second, shared by all who listen."""
+"""Which days and alerts have just changed? One look at the database every quarter of a second, shared by all who listen."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from api.database import Database
 from api.problems import Problem
-from stream.store import reading
+from stream.store.changes import Change, changes, last_change
+from stream.store.pool import Connection
+from stream.store.reading import Row
 
 log = logging.getLogger(__name__)
 
@@ -25,42 +26,40 @@ QUEUE = 500
 LISTENERS = 500
 """Streams that one process keeps; each costs a connection, a task and its queue."""
 
-Row = dict[str, Any]
-
 
 class Listener:
     """One who listens: changes that it may see, in order, until it falls behind."""
 
     def __init__(self, wants: Callable[[Row], bool]) -> None:
         self.wants = wants
-        self._rows: deque[Row] = deque()
+        self._changes: deque[Change] = deque()
         self._news = asyncio.Event()
         self.lost: str | None = None
 
-    def offer(self, row: Row) -> None:
+    def offer(self, change: Change) -> None:
         """Take the change, unless it is none of this listener's."""
-        if self.lost is not None or not self.wants(row):
+        if self.lost is not None or not self.wants(change[1]):
             return
-        if len(self._rows) >= QUEUE:
+        if len(self._changes) >= QUEUE:
             self.lose("this reader was too slow")
             return
-        self._rows.append(row)
+        self._changes.append(change)
         self._news.set()
 
     def lose(self, why: str) -> None:
         """Forget what waits: the listener has to read the lists anew."""
-        self._rows.clear()
+        self._changes.clear()
         self.lost = why
         self._news.set()
 
-    async def take(self, timeout_s: float) -> list[Row]:
+    async def take(self, timeout_s: float) -> list[Change]:
         """What has come, after at most `timeout_s`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout_s)
         self._news.clear()
-        rows = list(self._rows)
-        self._rows.clear()
-        return rows
+        taken = list(self._changes)
+        self._changes.clear()
+        return taken
 
 
 class Feed:
@@ -92,7 +91,7 @@ class Feed:
             )
         if self._poller is None or self._poller.done():
             async with self._database.connection() as connection:
-                last = await reading.last_change(connection)
+                last = await last_change(connection)
             if self._poller is None or self._poller.done():  # another may have been faster
                 self._last = last
                 self._poller = asyncio.create_task(self._poll(), name="live feed")
@@ -111,7 +110,7 @@ class Feed:
         while True:
             try:
                 async with self._database.connection() as connection:
-                    rows = await reading.changed_metrics(connection, self._last, ROWS)
+                    found = await self._look(connection)
             except Problem as problem:
                 log.warning("the live feed waits: %s", problem.detail)
                 await asyncio.sleep(1)
@@ -120,9 +119,13 @@ class Feed:
                 log.exception("the live feed goes on after an error")
                 await asyncio.sleep(1)
                 continue
-            for row in rows:
-                self._last = row["change_id"]
+            for change in found:
+                self._last = change[1]["change_id"]
                 for listener in list(self._listeners):
-                    listener.offer(row)
-            if len(rows) < ROWS:
+                    listener.offer(change)
+            if len(found) < ROWS:
                 await asyncio.sleep(POLL_S)
+
+    async def _look(self, connection: Connection) -> list[Change]:
+        until = await last_change(connection)
+        return await changes(connection, self._last, until, ROWS) if until > self._last else []

@@ -1,4 +1,4 @@
-"""What changes just now? `GET /api/v1/live`: server-sent events, a row of a day whenever it is written."""
+"""What changes just now? `GET /api/v1/live`: server-sent events, a row of a day or an alert whenever it is written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import TypeAdapter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api.alerts import Alert, shown
 from api.days import ModelId, ProjectId
 from api.door.access import Read, the_projects
 from api.door.keyring import Principal
@@ -16,7 +17,7 @@ from api.feed import QUEUE, Feed, Listener
 from api.problems import Problem
 from api.services import Services, services_of
 from api.shapes import MetricDay
-from stream.store import reading
+from stream.store.changes import Change, changes, last_change
 from stream.store.reading import Row
 
 router = APIRouter(tags=["results"])
@@ -29,11 +30,12 @@ SEND_S = 20
 RETRY_MS = 1_000
 MOST_ID = 2**63 - 1
 
-_json = TypeAdapter(MetricDay)
+_METRIC, _ALERT = TypeAdapter(MetricDay), TypeAdapter(Alert)
 _HELLO = {
     "description": (
         "`hello` first (`change_id`: where the stream begins), then `metric` (a `MetricDay`; its id is the "
-        "`change_id`), and `resync` (`reason`) when rows were left out: read the lists anew. A comment every 15 s."
+        "`change_id`), `alert` (an `Alert`; its `news` says what became of it), and `resync` (`reason`) "
+        "when rows were left out: read the lists anew. A comment every 15 s."
     ),
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
@@ -78,13 +80,13 @@ async def _stream(
             sent, missed = await _missed(services, listener, seen, position)
             if missed is None:
                 yield _resync("more has changed than a stream makes up for")
-            for row in missed or ():
-                yield _metric(row)
+            for change in missed or ():
+                yield _event(change)
         while await _still_valid(services, secret):
-            for row in await listener.take(LOOK_S):
-                if row["change_id"] > sent:
-                    sent = row["change_id"]
-                    yield _metric(row)
+            for change in await listener.take(LOOK_S):
+                if change[1]["change_id"] > sent:
+                    sent = change[1]["change_id"]
+                    yield _event(change)
             if listener.lost is not None:
                 why, listener.lost = listener.lost, None
                 yield _resync(why)
@@ -94,18 +96,18 @@ async def _stream(
 
 async def _missed(
     services: Services, listener: Listener, seen: int, position: int
-) -> tuple[int, list[Row] | None]:
+) -> tuple[int, list[Change] | None]:
     """From where the stream goes on, and what changed between `seen` and there.
 
     None: that is too much to make up for, or `seen` is of another database.
     """
     async with services.database.connection() as connection:
         if seen > position:  # the feed is a moment behind; the reader may be ahead of it, not of the database
-            return (seen, []) if seen <= await reading.last_change(connection) else (position, None)
-        rows = await reading.changed_metrics(connection, seen, QUEUE + 1)
-    if len(rows) > QUEUE:
+            return (seen, []) if seen <= await last_change(connection) else (position, None)
+        found = await changes(connection, seen, position, QUEUE + 1)
+    if len(found) > QUEUE:
         return position, None
-    return position, [row for row in rows if row["change_id"] <= position and listener.wants(row)]
+    return position, [change for change in found if listener.wants(change[1])]
 
 
 async def _still_valid(services: Services, secret: str | None) -> bool:
@@ -116,9 +118,14 @@ async def _still_valid(services: Services, secret: str | None) -> bool:
     return "read" in who.scopes
 
 
-def _metric(row: dict[str, Any]) -> ServerSentEvent:
-    text = _json.dump_json(_json.validate_python(row)).decode()
-    return ServerSentEvent(data=text, event="metric", id=str(row["change_id"]))
+def _event(change: Change) -> ServerSentEvent:
+    name, row = change
+    text = _text(_METRIC, row) if name == "metric" else _text(_ALERT, shown(row))
+    return ServerSentEvent(data=text, event=name, id=str(row["change_id"]))
+
+
+def _text(shape: TypeAdapter[Any], row: Row) -> str:
+    return shape.dump_json(shape.validate_python(row)).decode()
 
 
 def _resync(why: str) -> ServerSentEvent:

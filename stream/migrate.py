@@ -22,6 +22,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -117,7 +118,7 @@ def statements(sql: str) -> list[str]:
 
 
 def read(folder: Path = FOLDER) -> list[Migration]:
-    """The migrations of a folder, in order; their numbers run from 1 without a gap."""
+    """The migrations of a folder, in order; no number stands twice, and one may be left out."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.fullmatch(path.name)
@@ -126,11 +127,10 @@ def read(folder: Path = FOLDER) -> list[Migration]:
         found.append(Migration(int(match[1]), match[2], path.read_text(encoding="utf-8")))
     if not found:
         raise MigrationError(f"{folder} holds no migrations; ML Guard's servers run from the source tree")
-    for expected, migration in enumerate(found, start=1):
-        if migration.number != expected:
+    for one, other in pairwise(found):
+        if one.number == other.number:
             raise MigrationError(
-                f"migration {expected:03} is missing in {folder}: the numbers run from 001 without a gap, "
-                f"and after {expected - 1:03} comes {migration.number:03}_{migration.name}.sql"
+                f"{folder} has two migrations {one.number:03}: {one.name} and {other.name}; renumber the newer one"
             )
     return found
 
@@ -251,9 +251,6 @@ async def _pending(connection: asyncpg.Connection, migrations: list[Migration]) 
                 f"{number:03}_{row['name']}: a migration that was applied is never edited; restore the file and "
                 "write the change as a new one"
             )
-    missing = [n for n in range(1, max(recorded, default=0)) if n not in recorded]
-    if missing:
-        raise MigrationError(f"the database has no record of migration {missing[0]:03} but of later ones")
     return [migration for migration in migrations if migration.number not in recorded]
 
 

@@ -58,6 +58,8 @@ class Alert(Shape, frozen=True, kw_only=True):
     acknowledged_by: str | None = None
     muted_until: datetime | None = None
     muted_by: str | None = None
+    news: str = "opened"
+    change_id: int | None = None
 
 
 class AlertDelivery(Shape, frozen=True, kw_only=True):

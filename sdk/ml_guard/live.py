@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ml_guard.alert_shapes import Alert
 from ml_guard.shapes import LiveEvent, MetricDay
 
 
@@ -33,7 +34,8 @@ class LiveParser:
             return None
         value: Any = msgspec.json.decode(data)
         metric = msgspec.json.decode(data, type=MetricDay) if name == "metric" else None
-        return LiveEvent(event=name, id=self.last_id, metric=metric, data=value)
+        alert = msgspec.json.decode(data, type=Alert) if name == "alert" else None
+        return LiveEvent(event=name, id=self.last_id, metric=metric, alert=alert, data=value)
 
     def restart(self) -> None:
         """Forget a half-read event: the connection broke, or the event is complete."""

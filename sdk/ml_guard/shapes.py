@@ -7,9 +7,12 @@ are ignored; None means that there is no such number.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ml_guard.alert_shapes import Alert
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -337,9 +340,10 @@ class Replayed(Shape, frozen=True, kw_only=True):
 
 
 class LiveEvent(Shape, frozen=True, kw_only=True):
-    """One server-sent event: `metric` carries a MetricDay; `hello` and `resync` say where the stream stands."""
+    """One server-sent event: `metric` carries a MetricDay, `alert` an Alert; `hello` and `resync` say where it stands."""
 
     event: str
     id: str | None = None
     metric: MetricDay | None = None
+    alert: Alert | None = None
     data: Any = None

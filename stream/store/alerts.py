@@ -11,6 +11,7 @@ import msgspec
 
 from stream.alerting.episodes import Change, Episode, details_of
 from stream.alerting.policies import Policy, Subject
+from stream.store.lease import CLOSER, wait_for_writers
 from stream.store.pool import Connection
 from stream.store.reading import Row, Where
 
@@ -30,6 +31,8 @@ _WRITTEN = (
     "condition", "severity", "channels", "state", "headline", "since", "day", "day_start", "revision", "provisional",
     "details", "found_at", "notified_at", "resolved_at", "resolution",
 )  # fmt: skip
+SHOWN_COLUMNS = (*_ALERT_COLUMNS, "news", "change_id")
+_NUMBERED = "change_id = nextval('ml_guard.result_change')"
 
 
 def policy_of(row: Any) -> Policy:
@@ -128,16 +131,19 @@ async def write_changes(connection: Connection, changes: Sequence[Change], new: 
         if episode.alert_id in new:
             columns = [name for name in _ALERT_COLUMNS if name not in ("acknowledged_by", "muted_by")]
             await connection.execute(
-                f"""insert into ml_guard.alert ({", ".join(columns)})
-                    values ({", ".join(f"${n}" for n in range(1, len(columns) + 1))})""",  # noqa: S608
+                f"""insert into ml_guard.alert ({", ".join(columns)}, news)
+                    values ({", ".join(f"${n}" for n in range(1, len(columns) + 2))})""",  # noqa: S608
                 *(values[name] for name in columns),
+                change.news,
             )
         else:
-            settings = ", ".join(f"{name} = ${n}" for n, name in enumerate(_WRITTEN, start=3))
+            settings = ", ".join(f"{name} = ${n}" for n, name in enumerate(_WRITTEN, start=4))
             await connection.execute(
-                f"update ml_guard.alert set {settings} where alert_id = $1 and opened_at = $2",  # noqa: S608
+                f"""update ml_guard.alert set {_NUMBERED}, news = $3, {settings}
+                    where alert_id = $1 and opened_at = $2""",  # noqa: S608
                 episode.alert_id,
                 episode.opened_at,
+                change.news,
                 *(values[name] for name in _WRITTEN),
             )
 
@@ -177,35 +183,42 @@ async def alerts(
     where.after(ALERT_KEY, after, "desc")
     size = where.value(limit)
     rows = await connection.fetch(
-        f"""select {", ".join(_ALERT_COLUMNS)} from ml_guard.alert where {where.sql}
+        f"""select {", ".join(SHOWN_COLUMNS)} from ml_guard.alert where {where.sql}
             order by opened_at desc, alert_id desc limit {size}""",  # noqa: S608
         *where.values,
     )
-    return [_shown(row) for row in rows]
+    return [shown(row) for row in rows]
 
 
-def _shown(row: Any) -> Row:
+def shown(row: Any) -> Row:
+    """A row of `SHOWN_COLUMNS`, its details as they are in JSON."""
     return dict(row) | {"details": msgspec.to_builtins(details_of(row["details"]))}
 
 
 async def acknowledge(connection: Connection, row: Row, by: str, now: datetime) -> None:
     """A person takes it on; the first one stands."""
-    await connection.execute(
-        """update ml_guard.alert set acknowledged_at = $3, acknowledged_by = $4
-            where alert_id = $1 and opened_at = $2 and acknowledged_at is null""",
-        row["alert_id"],
-        row["opened_at"],
-        now,
-        by,
-    )
+    async with connection.transaction():
+        await wait_for_writers(connection, CLOSER)
+        await connection.execute(
+            f"""update ml_guard.alert set acknowledged_at = $3, acknowledged_by = $4, news = 'acknowledged', {_NUMBERED}
+                where alert_id = $1 and opened_at = $2 and acknowledged_at is null""",  # noqa: S608
+            row["alert_id"],
+            row["opened_at"],
+            now,
+            by,
+        )
 
 
 async def mute(connection: Connection, row: Row, until: datetime | None, by: str) -> None:
     """Write nothing about it until then; None: write again."""
-    await connection.execute(
-        "update ml_guard.alert set muted_until = $3, muted_by = $4 where alert_id = $1 and opened_at = $2",
-        row["alert_id"],
-        row["opened_at"],
-        until,
-        by,
-    )
+    async with connection.transaction():
+        await wait_for_writers(connection, CLOSER)
+        await connection.execute(
+            f"""update ml_guard.alert set muted_until = $3, muted_by = $4, news = $5, {_NUMBERED}
+                where alert_id = $1 and opened_at = $2""",  # noqa: S608
+            row["alert_id"],
+            row["opened_at"],
+            until,
+            by,
+            "unmuted" if until is None else "muted",
+        )

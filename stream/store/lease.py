@@ -119,3 +119,11 @@ async def fence(connection: Connection, lease: Lease) -> None:
     )
     if held is None:
         raise LeaseLostError(lease)
+
+
+async def wait_for_writers(connection: Connection, name: str) -> None:
+    """Write in turn with the leader, whoever that is, so that numbers of changes become visible in their order.
+
+    The first statement of a transaction, as `fence` is.
+    """
+    await connection.execute("select from ml_guard.lease where name = $1 for update", name)

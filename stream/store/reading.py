@@ -172,20 +172,3 @@ def _row(row: Row) -> Row:
         if isinstance(row.get(name), str):
             row[name] = msgspec.json.decode(row[name])
     return row
-
-
-async def changed_metrics(connection: Connection, after: int, limit: int) -> list[Row]:
-    """Rows of `metric_day` that were written after the change `after`, in the order of their changes."""
-    rows = await connection.fetch(
-        f"""select {", ".join(METRIC_COLUMNS)} from ml_guard.metric_day
-        where change_id > $1 order by change_id limit $2""",  # noqa: S608
-        after,
-        limit,
-    )
-    return [dict(row) for row in rows]
-
-
-async def last_change(connection: Connection) -> int:
-    """The newest change of `metric_day`; 0 if there is none."""
-    newest: int = await connection.fetchval("select coalesce(max(change_id), 0) from ml_guard.metric_day")
-    return newest

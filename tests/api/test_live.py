@@ -173,10 +173,10 @@ def test_nobody_listens_when_all_have_gone(door: Door) -> None:
 async def test_a_slow_reader_is_told_to_read_anew_and_holds_no_more_than_its_queue() -> None:
     listener = Listener(lambda row: True)
     for change in range(QUEUE):
-        listener.offer({"change_id": change})
+        listener.offer(("metric", {"change_id": change}))
     assert listener.lost is None
     for change in range(10_000):
-        listener.offer({"change_id": change})
+        listener.offer(("metric", {"change_id": change}))
     assert listener.lost is not None
     assert await listener.take(0.1) == []
 

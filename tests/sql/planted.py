@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -81,6 +82,7 @@ async def plant(connection: asyncpg.Connection) -> None:
     ]
     whole = [replace(delta, minute=delta.minute.replace(second=0, microsecond=0)) for delta in recent]
     await add_traffic(connection, whole)
+    await _plant_alert(connection)
 
 
 async def _plant_day(connection: asyncpg.Connection, start: datetime, *, closed: bool) -> None:
@@ -139,6 +141,29 @@ async def _plant_day(connection: asyncpg.Connection, start: datetime, *, closed:
             start.date(),
             n + 3,
         )
+
+
+async def _plant_alert(connection: asyncpg.Connection) -> None:
+    details = {
+        "n": 1000, "baseline_version": 1,
+        "features": [{"feature": "country", "kind": "categorical", "measure": "PSI", "moved": "US +30.0 points"}],
+    }  # fmt: skip
+    opened = datetime.now(UTC) - timedelta(hours=2)
+    await connection.execute(
+        """insert into ml_guard.alert (alert_id, opened_at, project_id, model_id, endpoint, policy, condition, severity,
+               state, headline, since, zone, details, found_at, notified_at, acknowledged_at, acknowledged_by)
+           values ('4f0c', $1, 'shop', 'churn', 'predict', 'drift', 'drift', 'warning', 'open', '1 feature in drift',
+               $1, 'UTC', $2::text::jsonb, $1, $1, now(), 'ann')""",
+        opened,
+        json.dumps(details),
+    )
+    await connection.execute(
+        """insert into ml_guard.alert_delivery (message_id, channel, project_id, model_id, endpoint, alert_ids, subject,
+               message, status, attempts, created_at, next_attempt_at, sent_at)
+           values ('m', 'slack', 'shop', 'churn', 'predict', '{4f0c}', 'x', '{}', 'sent', 1, $1, $1,
+               $1 + interval '3 seconds')""",
+        opened,
+    )
 
 
 async def plant_at(database_url: str) -> None:

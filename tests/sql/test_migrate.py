@@ -48,7 +48,7 @@ async def value(url: str, sql: str) -> object:
 
 async def test_an_empty_database_gets_every_file_in_order(empty: str) -> None:
     applied = await migrate(empty)
-    assert [a.number for a in applied] == list(range(1, len(FILES) + 1))
+    assert [a.number for a in applied] == [f.number for f in FILES]
     assert [a.sha256 for a in applied] == [f.sha256 for f in FILES]
     assert await value(empty, "select count(*) from ml_guard.migration") == len(FILES)
 
@@ -62,13 +62,13 @@ async def test_a_second_run_changes_nothing(empty: str) -> None:
 
 async def test_two_migrators_at_once_apply_each_file_once(empty: str) -> None:
     first, second = await asyncio.gather(migrate(empty), migrate(empty))
-    assert sorted(a.number for a in first + second) == list(range(1, len(FILES) + 1))
+    assert sorted(a.number for a in first + second) == [f.number for f in FILES]
 
 
 async def test_a_failed_file_leaves_nothing_behind_and_the_mended_one_continues(
     empty: str, files: Path
 ) -> None:
-    number = len(FILES) + 1
+    number = FILES[-1].number + 1
     added = files / f"{number:03}_added.sql"
     added.write_text("create table ml_guard.added (a integer);\nselect 1 / 0;\n")
     with pytest.raises(MigrationError, match=rf"{number:03}_added failed: division by zero"):
@@ -80,7 +80,7 @@ async def test_a_failed_file_leaves_nothing_behind_and_the_mended_one_continues(
 
 
 async def test_a_migrator_killed_inside_a_file_leaves_nothing_of_it(empty: str, files: Path) -> None:
-    number = len(FILES) + 1
+    number = FILES[-1].number + 1
     (files / f"{number:03}_slow.sql").write_text(
         "create table ml_guard.slow (a integer);\nselect pg_sleep(1);\ncreate table ml_guard.after (a integer);\n"
     )
@@ -96,15 +96,15 @@ async def test_a_migrator_killed_inside_a_file_leaves_nothing_of_it(empty: str, 
         )
     finally:
         await connection.close()
-    assert tables == (2 if done == number else 0)
+    assert tables == (2 if done == len(FILES) + 1 else 0)
     await migrate(empty, files)
-    assert await value(empty, "select count(*) from ml_guard.migration") == number
+    assert await value(empty, "select count(*) from ml_guard.migration") == len(FILES) + 1
 
 
 async def test_a_file_outside_a_transaction_runs_its_statements_one_by_one_and_again(
     empty: str, files: Path
 ) -> None:
-    number = len(FILES) + 1
+    number = FILES[-1].number + 1
     added = files / f"{number:03}_refreshed.sql"
     script = """-- outside a transaction: a refresh cannot run inside one
 create table if not exists ml_guard.once (a integer);
@@ -128,10 +128,18 @@ async def test_an_edited_file_is_refused(empty: str, files: Path) -> None:
         await migrate(empty, files)
 
 
-async def test_a_missing_number_is_refused(empty: str, files: Path) -> None:
-    (files / "003_state.sql").unlink()
-    with pytest.raises(MigrationError, match="migration 003 is missing"):
+async def test_a_number_that_stands_twice_is_refused(empty: str, files: Path) -> None:
+    (files / "003_other.sql").write_text("select 1;")
+    with pytest.raises(MigrationError, match="two migrations 003: other and state"):
         await migrate(empty, files)
+
+
+async def test_a_file_with_a_number_that_was_left_out_is_applied_later(empty: str, files: Path) -> None:
+    number = FILES[-1].number + 1
+    (files / f"{number + 1:03}_later.sql").write_text("create table ml_guard.later (a integer);")
+    await migrate(empty, files)
+    (files / f"{number:03}_earlier.sql").write_text("create table ml_guard.earlier (a integer);")
+    assert [a.number for a in await migrate(empty, files)] == [number]
 
 
 async def test_a_database_of_a_newer_version_is_refused(empty: str, files: Path) -> None:

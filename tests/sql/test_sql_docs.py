@@ -62,6 +62,14 @@ def test_todays_drift_and_its_bins_name_what_was_planted(planted: str) -> None:
     assert {"CA", "US", "unseen"} < {row["label"] for row in bins}
 
 
+def test_alerts_and_their_messages_are_read_as_they_were_planted(planted: str) -> None:
+    (alert,) = answer(planted, query("from ml_guard.alerts"))
+    assert (alert["state"], alert["worst_feature"], alert["hours"]) == ("acknowledged", "country", "2")
+    assert alert["moved"] == "US +30.0 points"
+    (sent,) = answer(planted, query("from ml_guard.alert_deliveries"))
+    assert (sent["channel"], sent["status"], float(sent["took_s"])) == ("slack", "sent", 3.0)
+
+
 def test_the_ledger_query_is_silent_when_every_event_is_accounted_for(planted: str) -> None:
     sql = query("from ml_guard.ledger_days")
     assert answer(planted, sql) == []
