@@ -161,7 +161,7 @@ async def _plant_alert(connection: asyncpg.Connection) -> None:
         """insert into ml_guard.alert_delivery (message_id, channel, project_id, model_id, endpoint, alert_ids, subject,
                message, status, attempts, created_at, next_attempt_at, sent_at)
            values ('m', 'slack', 'shop', 'churn', 'predict', '{4f0c}', 'x', '{}', 'sent', 1, $1, $1,
-               $1 + interval '3 seconds')""",
+               $1::timestamptz + interval '3 seconds')""",
         opened,
     )
 
