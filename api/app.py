@@ -12,6 +12,7 @@ from api import (
     alert_policies,
     alerts,
     baselines,
+    costs,
     dead_letters,
     drift,
     events,
@@ -55,6 +56,7 @@ RESOURCES = (
     dead_letters,
     alerts,
     alert_policies,
+    costs,
     live,
 )
 

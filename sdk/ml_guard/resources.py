@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from ml_guard import alert_calls, calls
+from ml_guard import alert_calls, calls, cost_calls
 from ml_guard.calls import Call, Listing
 from ml_guard.connection import AsyncConnection, Connection
 
@@ -194,6 +194,22 @@ class AsyncAlertPolicies(AsyncGroup):
     try_out = async_one(alert_calls.try_alert_policy)
 
 
+class Costs(Group):
+    """`client.costs`"""
+
+    filter = one(cost_calls.cost_filter)
+    set_filter = one(cost_calls.set_cost_filter)
+    delete_filter = one(cost_calls.delete_cost_filter)
+
+
+class AsyncCosts(AsyncGroup):
+    """`client.costs`"""
+
+    filter = async_one(cost_calls.cost_filter)
+    set_filter = async_one(cost_calls.set_cost_filter)
+    delete_filter = async_one(cost_calls.delete_cost_filter)
+
+
 class Api(Group):
     """The methods of a client itself."""
 
@@ -203,6 +219,7 @@ class Api(Group):
     metrics_daily = rows(calls.metrics_daily)
     features_daily = rows(calls.features_daily)
     drift_daily = rows(calls.drift_daily)
+    costs_daily = rows(cost_calls.costs_daily)
     latency = one(calls.latency)
     ledger = one(calls.ledger)
     ledger_days = rows(calls.ledger_days)
@@ -216,6 +233,7 @@ class Api(Group):
         self.dead_letters = DeadLetters(connection)
         self.alerts = Alerts(connection)
         self.alert_policies = AlertPolicies(connection)
+        self.costs = Costs(connection)
 
 
 class AsyncApi(AsyncGroup):
@@ -227,6 +245,7 @@ class AsyncApi(AsyncGroup):
     metrics_daily = async_rows(calls.metrics_daily)
     features_daily = async_rows(calls.features_daily)
     drift_daily = async_rows(calls.drift_daily)
+    costs_daily = async_rows(cost_calls.costs_daily)
     latency = async_one(calls.latency)
     ledger = async_one(calls.ledger)
     ledger_days = async_rows(calls.ledger_days)
@@ -240,3 +259,4 @@ class AsyncApi(AsyncGroup):
         self.dead_letters = AsyncDeadLetters(connection)
         self.alerts = AsyncAlerts(connection)
         self.alert_policies = AsyncAlertPolicies(connection)
+        self.costs = AsyncCosts(connection)

@@ -21,6 +21,10 @@ _POLICY = {
     "cooldown_minutes": 60, "channels": [], "enabled": True,
 }  # fmt: skip
 
+_COSTS = {
+    "project_id": P, "tags": {"team": ["ml"]}, "services": ["AWS Lambda"], "accounts": ["123456789012"], "currency": "USD",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Try:
@@ -71,6 +75,10 @@ DOORS = {
     ("put", "/alert-policies"): Try("operate", True, body=_POLICY),
     ("delete", "/alert-policies"): Try("operate", True, params={"name": "drift", "project_id": P}),
     ("post", "/alert-policies/try"): Try("read", True, body={"condition": "drift", "project_id": P}),
+    ("get", "/costs/daily"): Try("read", True, params={"project_id": P}),
+    ("get", "/costs/filter"): Try("read", True, params={"project_id": P}),
+    ("put", "/costs/filter"): Try("operate", True, body=_COSTS),
+    ("delete", "/costs/filter"): Try("operate", True, params={"project_id": P}),
     ("get", "/live"): Try("read", True, params={"project_id": P}),
 }
 IMPLIED = {

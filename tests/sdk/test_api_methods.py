@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from ml_guard import AsyncMLGuardClient, ConfigError, MLGuardClient, alert_calls, calls, resources, shapes
+from ml_guard import (
+    AsyncMLGuardClient,
+    ConfigError,
+    MLGuardClient,
+    alert_calls,
+    calls,
+    cost_calls,
+    resources,
+    shapes,
+)
 from ml_guard.calls import Call, Listing
 from ml_guard.errors import (
     ConflictError,
@@ -245,10 +254,10 @@ def test_an_event_over_several_lines_is_one() -> None:
 
 
 def builders() -> dict[str, Any]:
-    """The functions of `calls` and `alert_calls` that describe a request."""
+    """The functions of the modules of calls that describe a request."""
     return {
         name: function
-        for module in (calls, alert_calls)
+        for module in (calls, alert_calls, cost_calls)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_") and function.__module__ == module.__name__
     }
@@ -295,6 +304,7 @@ def example(function: Any) -> Call[Any] | Listing[Any]:
         "again": False,
         "ignored": False,
         "dedupe_by_event_id": False,
+        "tags": {"team": ["ml"]},
         "warning": 0.1,
         "drift": 0.2,
     }

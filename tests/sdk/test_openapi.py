@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from ml_guard import alert_calls, calls, shapes
+from ml_guard import alert_calls, calls, cost_calls, shapes
 from ml_guard.calls import PREFIX, Call, Listing, Page
 from stream.settings import Settings
 
@@ -19,7 +19,7 @@ DOCUMENT = create_app(Settings()).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 BUILDERS = {
     name: function
-    for module in (calls, alert_calls)
+    for module in (calls, alert_calls, cost_calls)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if not name.startswith("_") and function.__module__ == module.__name__
 }
@@ -52,11 +52,14 @@ VALUES: dict[str, Any] = {
     "channels": ["slack"],
     "enabled": False,
     "past_days": 7,
+    "tags": {"project": ["churn"]},
+    "services": ["Amazon SageMaker"],
+    "accounts": ["123456789012"],
     "warning": 0.1,
     "drift": 0.2,
 }
 SAMPLES: dict[str, Any] = {"string": "x", "integer": 1, "number": 1.5, "boolean": True}
-FORMATS = {"date": "2025-01-01", "date-time": "2025-01-01T00:00:00Z"}
+FORMATS = {"date": "2025-01-01", "date-time": "2025-01-01T00:00:00Z", "decimal": "0.000000001"}
 
 
 def request_of(function: Any, *, everything: bool) -> Call[Any] | Listing[Any]:

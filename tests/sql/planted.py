@@ -75,6 +75,11 @@ async def plant(connection: asyncpg.Connection) -> None:
            values ('shop', 'churn', 'predict', 1, 'country', 'categorical', 10000, 0,
                    '{0.6,0.4,0,0,0}', '{0,0,0,0,0}', 0.1, 0.25)"""
     )
+    await connection.execute(
+        """insert into ml_guard.cost_day (project_id, day, currency, amount, estimated, pulled_at)
+           values ('shop', $1, 'USD', 0.36, true, now())""",
+        today().date(),
+    )
     for age in range(4):
         await _plant_day(connection, today() - timedelta(days=age), closed=age > 0)
     recent = [

@@ -70,6 +70,13 @@ def test_alerts_and_their_messages_are_read_as_they_were_planted(planted: str) -
     assert (sent["channel"], sent["status"], float(sent["took_s"])) == ("slack", "sent", 3.0)
 
 
+def test_a_days_cost_stands_beside_its_utc_days_traffic(planted: str) -> None:
+    (row,) = answer(planted, query("from ml_guard.daily_costs"))
+    requests = int(row["requests"])
+    assert 0 < requests <= 24 * 9
+    assert (row["amount"], float(row["cost_per_1000"])) == ("0.36", pytest.approx(360 / requests, abs=1e-6))
+
+
 def test_the_ledger_query_is_silent_when_every_event_is_accounted_for(planted: str) -> None:
     sql = query("from ml_guard.ledger_days")
     assert answer(planted, sql) == []

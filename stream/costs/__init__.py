@@ -1,0 +1,1 @@
+"""What does AWS say that a project costs?"""
