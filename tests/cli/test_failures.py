@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,14 @@ def test_the_address_is_the_option_then_the_environment_then_the_stack(
         "ML_GUARD_KAFKA",
         "ML_GUARD_DEMO_KEY",
         "ML_GUARD_DATABASE_URL",
+        "ML_GUARD_API_PORT",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ML_GUARD_DATA_DIR", str(tmp_path))
-    assert connection.find() == connection.Address("http://localhost:8000", None, "127.0.0.1:9092")
+    demo = connection.Address("http://localhost:8000", "demo-key", "127.0.0.1:9092")
+    assert connection.find() == demo  # what `docker compose up` starts
+    monkeypatch.setenv("ML_GUARD_API_PORT", "8010")
+    assert connection.find() == replace(demo, url="http://localhost:8010")
     stack = {
         "url": "http://127.0.0.1:8123",
         "api_key": "demo-key",
@@ -98,6 +103,17 @@ def test_the_address_is_the_option_then_the_environment_then_the_stack(
     assert connection.find().url == "http://other:1"
     assert connection.find().api_key is None  # the stack's key is the stack's
     assert connection.find("http://third:2", "k").api_key == "k"
+
+
+def test_a_stack_of_somebody_else_is_not_used_for_a_demo(api: FakeApi, typed: Type) -> None:
+    api.give("GET", "/health", {"status": "ok"})
+    api.give("GET", "/keys/current", {"title": "No", "detail": "the key is not known"}, 401)
+    seen = typed("demo")
+    assert (seen.code, seen.out) == (4, "")
+    said = " ".join(seen.err.split())
+    assert f"an ML Guard that runs at {api.url} does not take this key" in said
+    assert "ML_GUARD_API_PORT" in said
+    assert not [method for method, *_ in api.asked if method != "GET"]
 
 
 def test_a_broken_stack_file_is_no_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

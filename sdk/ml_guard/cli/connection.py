@@ -1,7 +1,7 @@
 """Which server and which key does a command use?
 
 The first that is there: the options `--url` and `--api-key`; ML_GUARD_URL and ML_GUARD_API_KEY; what `ml-guard up`
-wrote into its data folder about the stack that it started; http://localhost:8000.
+wrote into its data folder about the stack that it started; http://localhost:8000 with the demo's key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import typer
 
 from ml_guard.client import MLGuardClient
 
-DEFAULT_URL = "http://localhost:8000"
+DEFAULT_PORT = 8000
+DEMO_KEY = "demo-key"
+"""What docker-compose.yml and `ml-guard up` set for a demo."""
 DEFAULT_KAFKA = "127.0.0.1:9092"
 DOCKER_DASHBOARD = "http://127.0.0.1:8501"
 """Where docker-compose.yml publishes it."""
@@ -57,16 +59,17 @@ def read_stack() -> dict[str, Any]:
 def find(url: str | None = None, api_key: str | None = None, kafka: str | None = None) -> Address:
     """The address that a command uses."""
     environment, stack = os.environ, read_stack()
-    if not (url or environment.get("ML_GUARD_URL")):
-        url, key_of_stack = stack.get("url"), stack.get("api_key")
+    url = url or environment.get("ML_GUARD_URL")
+    if url:
+        key_there = environment.get("ML_GUARD_DEMO_KEY")  # the key of a stack is for that stack
+    elif url := stack.get("url"):
+        key_there = stack.get("api_key") or environment.get("ML_GUARD_DEMO_KEY")
     else:
-        key_of_stack = None  # a key is for the server that it belongs to
+        url = f"http://localhost:{environment.get('ML_GUARD_API_PORT') or DEFAULT_PORT}"
+        key_there = environment.get("ML_GUARD_DEMO_KEY") or DEMO_KEY
     return Address(
-        url=url or environment.get("ML_GUARD_URL") or DEFAULT_URL,
-        api_key=api_key
-        or environment.get("ML_GUARD_API_KEY")
-        or key_of_stack
-        or environment.get("ML_GUARD_DEMO_KEY"),
+        url=url,
+        api_key=api_key or environment.get("ML_GUARD_API_KEY") or key_there,
         kafka=kafka or environment.get("ML_GUARD_KAFKA") or stack.get("kafka") or DEFAULT_KAFKA,
         database_url=environment.get("ML_GUARD_DATABASE_URL") or stack.get("database_url"),
         dashboard_url=DOCKER_DASHBOARD if environment.get("STACK") == "docker" else stack.get("dashboard"),

@@ -12,8 +12,8 @@ from ml_guard.cli.app import HELP, build
 
 _WHERE = (
     "The server and the key: `--url` and `--api-key` before the command, else `ML_GUARD_URL` and `ML_GUARD_API_KEY`, "
-    "else the embedded stack that `ml-guard up` has started from this folder, else `http://localhost:8000`. "
-    "Every command that prints data takes `--json`."
+    "else the embedded stack that `ml-guard up` has started from this folder, else `http://localhost:8000` "
+    "with `demo-key`. Every command that prints data takes `--json`."
 )
 _HIDDEN = {"help", "install_completion", "show_completion"}
 

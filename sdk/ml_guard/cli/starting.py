@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 import typer
 
-from ml_guard.cli.connection import Address, address
-from ml_guard.cli.failures import CommandError
+from ml_guard.cli.connection import DEMO_KEY, Address, address
+from ml_guard.cli.failures import REFUSED, CommandError
 from ml_guard.cli.output import say
 from ml_guard.client import MLGuardClient
-from ml_guard.errors import MLGuardError
+from ml_guard.errors import MLGuardError, UnauthorizedError
 
-SETTINGS = {"ML_GUARD_DEMO_KEY": "demo-key", "ML_GUARD_GRACE_S": "5", "ML_GUARD_SETTLE_S": "2"}
+SETTINGS = {"ML_GUARD_DEMO_KEY": DEMO_KEY, "ML_GUARD_GRACE_S": "5", "ML_GUARD_SETTLE_S": "2"}
 """For a stack that is started for a demo: one key for everything, and days that close within seconds."""
 HEALTH_TIMEOUT_S = 5.0
 
@@ -30,10 +30,25 @@ def answers(where: Address) -> bool:
         return False
 
 
+def _must_open(where: Address) -> None:
+    """Another's stack may have the port: it is not ours to use."""
+    with MLGuardClient(base_url=where.url, api_key=where.api_key, timeout_s=HEALTH_TIMEOUT_S) as api:
+        try:
+            api.keys.current()
+        except UnauthorizedError:
+            raise CommandError(
+                f"an ML Guard that runs at {where.url} does not take this key",
+                "Give its key with --api-key or ML_GUARD_API_KEY; or start one beside it, on another port: "
+                "ML_GUARD_API_PORT=8010.",
+                REFUSED,
+            ) from None
+
+
 def running_stack(context: typer.Context, kafka: str | None = None) -> Address:
     """The stack that answers; if none does, one is started: with Docker if STACK says so, else the embedded one."""
     where = address(context, kafka)
     if answers(where):
+        _must_open(where)
         say(f"[good]✓[/good] Using the stack that runs at {where.url}")
         return where
     options = context.find_root().obj or {}
