@@ -10,9 +10,9 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncpg
 from aiokafka.errors import KafkaError
@@ -76,7 +76,7 @@ class Claims:
     partitions : dict from number to Partition
         Those that are claimed.
     stopped : dict from number to str
-        Those that stand still because their fence does not fit their log, and why.
+        Those that stand still because their fence does not fit their log, or their records cannot be unpacked.
     """
 
     def __init__(
@@ -175,6 +175,13 @@ class Claims:
         log.error("partition %d: offset %d is out of the log's range", partition, offset)
         self.again(partition)
 
+    def unreadable(self, number: int, offset: int, why: str) -> None:
+        """Nobody here can unpack the records from this offset on: stand still there, and try again at the next claim."""
+        partition = self.partitions.get(number)
+        if partition is not None and number not in self.coming_back:
+            reason = f"records from offset {offset} on cannot be unpacked: {why}. Nothing was skipped."
+            self._soon(number, self._stand_still(partition, offset, reason))
+
     def drop(self, number: int) -> None:
         """Throw away a partition's memory; what it had not written is read again by whoever claims it."""
         partition = self.partitions.pop(number, None)
@@ -192,9 +199,32 @@ class Claims:
         """Throw away the partition's memory and claim it again, if it is still assigned then."""
         self.drop(number)
         if number not in self.coming_back:
-            task = asyncio.ensure_future(self._come_back(number, after_s))
-            self.coming_back[number] = task
-            task.add_done_callback(lambda _: self.coming_back.pop(number, None))
+            self._soon(number, self._come_back(number, after_s))
+
+    def _soon(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self.coming_back[number] = task
+        task.add_done_callback(lambda _: self.coming_back.pop(number, None))
+
+    async def _stand_still(self, partition: Partition, offset: int, reason: str) -> None:
+        """Fetch no more, wait until what came before is written, and leave the reason where the worker's state is read."""
+        assert self.broker is not None
+        number = partition.number
+        await self.broker.place(self.topic, {number: None})
+        while not partition.gone:
+            await asyncio.sleep(RETRY_S)
+            if partition.written < offset:
+                continue
+            try:
+                async with self._pool.acquire() as connection:
+                    own = await fence.stop_own(connection, self.topic, number, partition.epoch, reason)
+            except DATABASE_ERRORS as error:
+                self.database_failed(f"partition {number} cannot be stopped yet", error)
+                continue
+            if own:
+                self.stopped[number] = reason
+                log.error("partition %d stands still: %s", number, reason)
+            self.drop(number)
 
     async def _come_back(self, number: int, after_s: float) -> None:
         assert self.broker is not None

@@ -10,10 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 
 _READ_COMMITTED = 1
 _LOG_APPEND_TIME = 1
+
+
+class UnreadableRecordsError(Exception):
+    """The broker has these records, and reading them again will not help: nobody here can unpack them."""
+
+    def __init__(self, offset: int, why: str) -> None:
+        super().__init__(f"offset {offset}: {why}")
+        self.offset, self.why = offset, why
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +75,8 @@ def unpack(fetched: Any) -> PartitionBatch:
     ------
     CorruptRecordException
         If a checksum does not hold. The position is not moved, so they are fetched again.
+    UnreadableRecordsError
+        If the very first of them cannot be unpacked. What comes before others is returned without them.
     """
     position: int = fetched.next_fetch_offset
     lo = position
@@ -78,17 +88,15 @@ def unpack(fetched: Any) -> PartitionBatch:
         batch = records.next_batch()
         if fetched._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {fetched._tp}")
-        if fetched._isolation_level == _READ_COMMITTED and batch.producer_id is not None:
-            fetched._consume_aborted_up_to(batch.base_offset)
-            if batch.is_control_batch and fetched._contains_abort_marker(batch):
-                fetched._aborted_producers.discard(batch.producer_id)
-            if batch.is_transactional and batch.producer_id in fetched._aborted_producers:
-                position = batch.next_offset
-                continue
-        if batch.is_control_batch:
+        if _is_passed_over(fetched, batch):
             position = batch.next_offset
             continue
-        found = list(batch)
+        try:
+            found = _unpacked(batch, position)
+        except UnreadableRecordsError:
+            if position == lo:
+                raise
+            break
         if batch.base_offset < position:
             found = [record for record in found if record.offset >= position]
         values.extend([record.value for record in found])
@@ -113,3 +121,28 @@ def unpack(fetched: Any) -> PartitionBatch:
         values,
         sum([len(value) for value in values if value is not None]),
     )
+
+
+def _is_passed_over(fetched: Any, batch: Any) -> bool:
+    """Whether it is of an aborted transaction, or the mark of one's end."""
+    if fetched._isolation_level == _READ_COMMITTED and batch.producer_id is not None:
+        fetched._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch and fetched._contains_abort_marker(batch):
+            fetched._aborted_producers.discard(batch.producer_id)
+        if batch.is_transactional and batch.producer_id in fetched._aborted_producers:
+            return True
+    return bool(batch.is_control_batch)
+
+
+def _unpacked(batch: Any, position: int) -> list[Any]:
+    try:
+        return list(batch)
+    except CorruptRecordException:
+        raise
+    except UnsupportedCodecError as error:
+        why = f"{error.args[0]}. Install `cramjam` where the worker runs, and start it again"
+        raise UnreadableRecordsError(position, why) from error
+    except (
+        Exception
+    ) as error:  # the checksum holds, so it was sent like that; each codec has errors of its own
+        raise UnreadableRecordsError(position, type(error).__name__) from error

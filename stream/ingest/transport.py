@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import aiokafka
 from aiokafka import TopicPartition
@@ -29,7 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from stream.ingest.log import Log, read_logs, read_partitions
-from stream.ingest.records import PartitionBatch, unpack
+from stream.ingest.records import PartitionBatch, UnreadableRecordsError, unpack
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ UNFOLDED_BYTES = 16 * 1_048_576
 FETCH_WAIT_MS = 200
 
 
-Fetched = dict[TP, PartitionBatch | OffsetOutOfRangeError]
+Taken: TypeAlias = "PartitionBatch | OffsetOutOfRangeError | UnreadableRecordsError"
+Fetched = dict[TP, Taken]
 
 
 class Positions(Protocol):
@@ -54,6 +55,9 @@ class Positions(Protocol):
 
     def out_of_range(self, partition: int, offset: int) -> None:
         """The broker has no such offset."""
+
+    def unreadable(self, partition: int, offset: int, why: str) -> None:
+        """Nobody here can unpack the records from this offset on."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -178,7 +182,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             waiter.result()
 
 
-def _taken(tp: TopicPartition, result: Any) -> PartitionBatch | OffsetOutOfRangeError | None:
+def _taken(tp: TopicPartition, result: Any) -> Taken | None:
     """What one fetch result of aiokafka holds, its position moved behind it."""
     fetched = getattr(result, "_partition_records", None)
     if not hasattr(result, "check_assignment"):
@@ -198,6 +202,8 @@ def _taken(tp: TopicPartition, result: Any) -> PartitionBatch | OffsetOutOfRange
     except CorruptRecordException as error:
         log.error("partition %d: %s; it is fetched again", tp.partition, error)
         return None
+    except UnreadableRecordsError as error:
+        return error
     result._update_position()
     return batch if batch.hi > batch.lo else None
 
@@ -268,6 +274,9 @@ class Consumer(driver.Consumer):
                 return  # a rebalance: what is left is read again after the next claim
             if isinstance(batch, OffsetOutOfRangeError):
                 self.positions.out_of_range(tp.partition, next(iter(batch.args[0].values()), -1))
+                continue
+            if isinstance(batch, UnreadableRecordsError):
+                self.positions.unreadable(tp.partition, batch.offset, batch.why)
                 continue
             batch.epoch = epochs.get(tp.partition, -1)
             self._unfolded += batch.nbytes

@@ -89,6 +89,19 @@ async def stop(connection: Connection, topic: str, reasons: Mapping[int, str | N
     )
 
 
+async def stop_own(connection: Connection, topic: str, partition: int, epoch: int, reason: str) -> bool:
+    """Note why a partition stands still, unless somebody else has claimed it meanwhile."""
+    done = await connection.execute(
+        """update ml_guard.stream_fence set stopped_reason = $4
+            where topic = $1 and "partition" = $2 and epoch = $3""",
+        topic,
+        partition,
+        epoch,
+        reason,
+    )
+    return done == "UPDATE 1"
+
+
 async def advance(
     connection: Connection,
     topic: str,

@@ -10,19 +10,21 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 
-from stream.ingest.records import unpack
+from stream.ingest.records import UnreadableRecordsError, unpack
 
 TP = TopicPartition("log", 3)
+CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
 def encoded(
-    base: int, values: list[bytes | None], *, transactional: int = 0, producer: int = -1
+    base: int, values: list[bytes | None], *, transactional: int = 0, producer: int = -1, codec: int = 0
 ) -> bytearray:
     """A batch of the log as the broker sends it."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
-        compression_type=0,
+        compression_type=codec,
         is_transactional=transactional,
         producer_id=producer,
         producer_epoch=0,
@@ -83,3 +85,32 @@ def test_damaged_records_are_refused_and_the_position_stays() -> None:
     with pytest.raises(CorruptRecordException):
         unpack(found)
     assert found.next_fetch_offset == 0
+
+
+@pytest.mark.parametrize("codec", ["snappy", "lz4", "zstd"])
+def test_records_that_nobody_can_unpack_are_refused_where_they_begin(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(encoded(0, [b"plain"]) + encoded(1, [b"packed" * 100] * 3, codec=CODECS[codec]))
+    whole = unpack(fetched(data, 0))
+    assert whole.values == [b"plain", *[b"packed" * 100] * 3]
+
+    monkeypatch.setattr(f"aiokafka.codec.has_{codec}", lambda: False)
+    found = fetched(data, 0)
+    assert unpack(found).values == [b"plain"]
+    assert found.next_fetch_offset == 1
+    again = fetched(data, 1)
+    with pytest.raises(UnreadableRecordsError, match="`cramjam`") as refused:
+        unpack(again)
+    assert (refused.value.offset, again.next_fetch_offset) == (1, 1)
+    assert codec in refused.value.why
+
+
+def test_packed_records_that_are_no_such_thing_are_refused_without_their_bytes() -> None:
+    data = encoded(0, [b"secret" * 100], codec=CODECS["gzip"])
+    data[61:] = b"secret, and no gzip"  # 61 bytes of header
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    data[17:21] = calc_crc32c(data[21:]).to_bytes(4, "big")
+    with pytest.raises(UnreadableRecordsError) as refused:
+        unpack(fetched(bytes(data), 0))
+    assert "secret" not in str(refused.value)
