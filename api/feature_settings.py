@@ -14,6 +14,7 @@ from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem
 from api.services import services_of
 from api.shapes import Kind, Strict
+from stream.bins import MAX_BINS
 from stream.store import registry
 
 router = APIRouter(prefix="/feature-settings", tags=["baselines"])
@@ -44,8 +45,12 @@ class NewFeatureSetting(Strict):
     model_id: Name = Field("*", examples=["churn_model_v1"])
     endpoint: Name = "*"
     feature: Name = Field("*", examples=["age"])
-    kind: Kind | None = None
-    bins: int | None = Field(None, ge=2, le=100, examples=[20])
+    kind: Kind | None = Field(
+        None, description="Which one the baseline takes of a feature whose values come in several kinds."
+    )
+    bins: int | None = Field(
+        None, ge=2, le=MAX_BINS, examples=[20], description="Finer than 50 is finer than the sketch."
+    )
     warning: float | None = Field(None, gt=0, le=1000, examples=[0.1])
     drift: float | None = Field(None, gt=0, le=1000, examples=[0.25])
     ignored: bool | None = None

@@ -10,11 +10,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.broker import Broker
-from api.database import Database
+from api.database import NOT_MIGRATED, Database
 from api.problems import Problem
 from stream.migrate import MigrationError, pending
 from stream.settings import Settings
 from stream.store import accounts
+from stream.store.pool import Connection
 from stream.store.reading import Row
 
 BELIEVED_S = 0.5
@@ -114,17 +115,23 @@ class Readiness:
     async def _fences(self) -> tuple[DatabaseState, list[Row], int | None]:
         try:
             async with self._database.connection() as connection:
+                version = await _schema(connection)
                 try:
-                    behind = await pending(connection)  # type: ignore[arg-type]  # a pool's proxy does all of it
-                except MigrationError:
-                    return DatabaseState(ok=True, version="ahead"), [], None
-                if behind:
-                    return DatabaseState(ok=True, version="behind"), [], None
-                fences = await accounts.partitions(connection, self._settings.topic)
-                generation = await accounts.catalog_generation(connection)
+                    fences = await accounts.partitions(connection, self._settings.topic)
+                    generation = await accounts.catalog_generation(connection)
+                except NOT_MIGRATED:  # so far behind, or ahead, that nobody can tell
+                    return DatabaseState(ok=True, version=version), [], None
         except Problem:
             return DatabaseState(ok=False, version="unknown"), [], None
-        return DatabaseState(ok=True, version="current"), fences, generation
+        return DatabaseState(ok=True, version=version), fences, generation
+
+
+async def _schema(connection: Connection) -> Literal["current", "behind", "ahead"]:
+    try:
+        behind = await pending(connection)  # type: ignore[arg-type]  # a pool's proxy does all of it
+    except MigrationError:
+        return "ahead"
+    return "behind" if behind else "current"
 
 
 def _partitions(ends: Mapping[int, int], fences: list[Row]) -> list[PartitionState]:

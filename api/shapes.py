@@ -173,6 +173,9 @@ class BaselineFeature(BaseModel):
     missing: int
     edges: list[float] | None
     labels: list[str] | None
+    other_labels: list[str] | None = Field(
+        description="The labels that share the bin `other`; null: not all are known, and none is `unseen`."
+    )
     shares: list[float]
     share_errors: list[float]
     warning: float

@@ -105,7 +105,10 @@ class Model(Shape, frozen=True, kw_only=True):
 
 
 class BaselineFeature(Shape, frozen=True, kw_only=True):
-    """A feature's frozen bins: numeric ones have `edges`, others `labels`; `shares` and their errors a bin each."""
+    """A feature's frozen bins: numeric ones have `edges`, others `labels`; `shares` and their errors a bin each.
+
+    `other_labels` are those that share the bin `other`; None: not all are known, and none is `unseen`.
+    """
 
     feature: str
     kind: str
@@ -115,6 +118,7 @@ class BaselineFeature(Shape, frozen=True, kw_only=True):
     share_errors: list[float]
     edges: list[float] | None = None
     labels: list[str] | None = None
+    other_labels: list[str] | None = None
     warning: float | None = None
     drift: float | None = None
     ignored: bool = False

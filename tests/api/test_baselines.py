@@ -20,7 +20,8 @@ async def _two_days(database_url: str) -> None:
     world = await World.begin(pool, at("2025-01-10T12:00"))
     generator = np.random.default_rng(1)
     for day in ("2025-01-10", "2025-01-11"):
-        values = {"age": generator.normal(40, 9, 500), "country": list(generator.choice(["CA", "US"], 500))}
+        countries = [*generator.choice(["CA", "US"], 498), "NP", "FJ"]
+        values = {"age": generator.normal(40, 9, 500), "country": countries}
         await world.closed_day(day, 500, values)
     await world.checkpoint(at("2025-01-12T01:00"), 10, {"age": np.arange(10.0)})
     world.executor.shutdown()
@@ -60,6 +61,8 @@ def test_a_captured_version_is_listed_shown_and_replaced(client: httpx.Client) -
     assert sum(age["shares"]) == pytest.approx(1)
     country = next(feature for feature in shown["features"] if feature["feature"] == "country")
     assert sorted(country["labels"]) == ["CA", "US"]
+    assert country["other_labels"] == ["FJ", "NP"]
+    assert age["other_labels"] is None
     page = client.get("/baselines", params={"project_id": "shop", "limit": 1}).json()
     following = client.get("/baselines", params={"project_id": "shop", "cursor": page["next_cursor"]}).json()
     assert [row["version"] for row in page["items"] + following["items"]] == [2, 1]

@@ -107,7 +107,27 @@ def test_a_schema_that_is_behind_is_not_ready(door: Door) -> None:
     finally:
         door.sql("insert into ml_guard.migration values ($1, $2, $3, $4, $5)", *row.values())
     assert (status, body["database"]["schema"]) == (503, "behind")
+    assert len(body["reasons"]) == 1
     assert "ml-guard migrate" in body["reasons"][0]
+    assert [state["owner"] for state in body["partitions"]] == [
+        "worker-1"
+    ] * 4  # who reads is told all the same
+    assert body["workers"] == 1
+
+
+def test_an_empty_database_is_a_schema_that_is_behind(
+    door: Door, make_settings: Callable[..., Settings]
+) -> None:
+    door.sql("alter schema ml_guard rename to put_aside")
+    try:
+        status, body = ready(door)
+    finally:
+        door.sql("alter schema put_aside rename to ml_guard")
+    assert (status, body["database"]) == (503, {"ok": True, "schema": "behind"})
+    assert "ml-guard migrate" in body["reasons"][0]
+    assert [(state["owner"], state["end_offset"] is None) for state in body["partitions"]] == [
+        (None, False)
+    ] * 4
 
 
 def test_without_a_broker_ready_says_so(make_settings: Callable[..., Settings]) -> None:

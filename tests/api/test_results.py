@@ -299,6 +299,13 @@ def test_settings_of_features_are_put_listed_and_removed(door: Door, client: htt
     assert (replaced["bins"], replaced["warning"]) == (None, 0.2)
     upside_down = client.put("/feature-settings", json={"project_id": name, "warning": 0.5, "drift": 0.4})
     assert upside_down.status_code == 422
+    too_fine = client.put("/feature-settings", json={"project_id": name, "bins": 51})
+    assert too_fine.status_code == 422
+    (error,) = too_fine.json()["errors"]
+    assert (error["field"], "50" in error["message"]) == ("bins", True), error
+    finest = client.put("/feature-settings", json={"project_id": name, "feature": "age", "bins": 50})
+    assert finest.json()["bins"] == 50
+    assert client.delete("/feature-settings", params={"project_id": name, "feature": "age"}).is_success
     assert client.delete("/feature-settings", params={"project_id": name}).status_code == 204
     assert client.delete("/feature-settings", params={"project_id": name}).status_code == 404
 
