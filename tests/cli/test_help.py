@@ -17,7 +17,7 @@ WANTED = {
     "up", "down", "status", "doctor", "migrate", "demo", "replay", "validate", "metrics", "features", "drift", "ledger",
     "project create", "project list", "project show", "project zone", "key create", "key list", "key revoke",
     "baseline capture", "baseline preview", "baseline list", "baseline show", "baseline activate",
-    "dead list", "dead show", "dead replay",
+    "dead list", "dead show", "dead replay", "models", "latency", "feature list", "feature set", "feature unset",
 }  # fmt: skip
 
 

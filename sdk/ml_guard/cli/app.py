@@ -16,9 +16,11 @@ from ml_guard.cli import (
     baselines,
     dead_letters,
     demo,
+    feature_settings,
     keys,
     ledger,
     migrate,
+    models,
     projects,
     replay,
     results,
@@ -54,7 +56,8 @@ def build() -> typer.Typer:
         if error.name not in ("embedded", "embedded.commands"):
             raise
     for module in (
-        migrate, demo, replay, validate, projects, keys, baselines, results, alerts, ledger, dead_letters,
+        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, alerts, ledger,
+        dead_letters,
     ):  # fmt: skip
         module.register(app)
     _join_lines(app)
