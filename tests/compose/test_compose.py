@@ -76,7 +76,7 @@ def test_every_snippet_of_the_integration_page_runs_and_its_events_are_counted(r
         counted = {row["model_id"]: row["requests"] for row in answer.json()["items"]}
 
 
-@pytest.mark.parametrize("service", [name for name in OURS if name != "migrate"])
+@pytest.mark.parametrize("service", OURS)
 def test_in_production_no_service_starts_on_a_demo_credential(service: str) -> None:
     env = environment(service, Ports()) | {"ML_GUARD_ENV": "production"}
     done = subprocess.run(

@@ -27,6 +27,11 @@ def migrate(
 ) -> None:
     """Bring the database (ML_GUARD_DATABASE_URL) to this version's schema. What was applied before stays untouched."""
     settings = server_part("stream.settings").Settings(**_of_stack())
+    production = server_part("stream.production")
+    try:
+        production.refuse_demo_credentials(settings)
+    except production.DemoCredentialError as error:
+        raise CommandError(str(error)) from error
     migration = server_part("stream.migrate")
     try:
         applied = asyncio.run(_migrate(migration, settings))
