@@ -9,10 +9,18 @@ import sys
 BENCHES: dict[str, list[str]] = {
     "throughput": [],
     "freshness": [],
+    "rollup": [],
     "memory": ["--events", "1000000"],
     "kills": ["--events", "500000", "--kills", "12"],
 }
-LONG: dict[str, list[str]] = {"throughput": [], "freshness": [], "memory": [], "kills": [], "calibration": []}
+LONG: dict[str, list[str]] = {
+    "throughput": [],
+    "freshness": [],
+    "rollup": [],
+    "memory": [],
+    "kills": [],
+    "calibration": [],
+}
 
 
 def main() -> int:

@@ -116,6 +116,25 @@ class Fleet:
                 raise TimeoutError(f"nobody reads {self.topic}\n{self.logs()}")
             await asyncio.sleep(0.1)
 
+    async def shared_by(self, *processes: subprocess.Popen[bytes], wait_s: float = WAIT_S) -> None:
+        """Wait until these processes have every partition, each at least one of them."""
+        wanted = {process.pid for process in processes}
+        until = time.monotonic() + wait_s
+        while (owners := await self._owners()) != wanted:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{owners} have the partitions, not {wanted}\n{self.logs()}")
+            await asyncio.sleep(0.1)
+
+    async def _owners(self) -> set[int]:
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            rows = await connection.fetch(
+                "select owner from ml_guard.stream_fence where topic = $1", self.topic
+            )
+            return {int(row["owner"].rpartition(":")[2]) for row in rows}
+        finally:
+            await connection.close()
+
     async def drained(
         self, *, wait_s: float = WAIT_S, meanwhile: Callable[[], None] = lambda: None
     ) -> dict[int, int]:

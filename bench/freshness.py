@@ -77,14 +77,14 @@ async def run(fleet: Fleet, port: int, *, rate: int, seconds: float) -> Freshnes
             seen: list[tuple[float, int]] = []
             looking = asyncio.ensure_future(_look(client, seen))
             began = time.monotonic()
-            await _send(fleet, rate, seconds, acknowledged)
+            await send(fleet, rate, seconds, acknowledged)
             took = time.monotonic() - began
             total = acknowledged[-1][1]
             async with asyncio.timeout(60):
                 while not seen or seen[-1][1] < total:
                     await asyncio.sleep(0.05)
             looking.cancel()
-    delays = np.array(_delays(acknowledged, seen))
+    delays = np.array(delays_of(acknowledged, seen))
     return Freshness(
         total,
         total / took,
@@ -94,13 +94,14 @@ async def run(fleet: Fleet, port: int, *, rate: int, seconds: float) -> Freshnes
     )
 
 
-def _delays(acknowledged: list[tuple[float, int]], seen: list[tuple[float, int]]) -> list[float]:
+def delays_of(acknowledged: list[tuple[float, int]], seen: list[tuple[float, int]]) -> list[float]:
     """From when each probe was sent to the first answer that has it."""
     counts = [count for _, count in seen]
     return [seen[bisect_right(counts, count - 1)][0] - sent_at for sent_at, count in acknowledged]
 
 
-async def _send(fleet: Fleet, rate: int, seconds: float, acknowledged: list[tuple[float, int]]) -> None:
+async def send(fleet: Fleet, rate: int, seconds: float, acknowledged: list[tuple[float, int]]) -> None:
+    """Events at this rate; `acknowledged` gets when each handful was sent, and how many it makes in all."""
     make = wide_event()
     producer = AIOKafkaProducer(bootstrap_servers=fleet.kafka, acks="all", linger_ms=2)
     await producer.start()

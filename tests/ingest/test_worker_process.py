@@ -55,9 +55,11 @@ async def test_a_worker_that_is_told_to_end_writes_what_it_has_and_the_other_goe
     await fleet.reading()
     producing = asyncio.ensure_future(produce(fleet.kafka, fleet.topic, NUMBERS, rate=2_000))
     second = fleet.start()
-    await asyncio.sleep(2)
+    await fleet.shared_by(first, second)  # the same command once more, and the partitions are divided
     assert fleet.terminate(first) == 0
+    await fleet.shared_by(second)
     third = fleet.start()
+    await fleet.shared_by(second, third)
     await producing
     await fleet.drained()
     for process in (second, third):
