@@ -28,6 +28,7 @@ from api import (
     projects,
     prometheus,
     ready,
+    same_hours,
 )
 from api.middleware import Outermost
 from api.openapi import describe
@@ -51,6 +52,7 @@ RESOURCES = (
     metrics,
     features,
     drift,
+    same_hours,
     latency,
     ledger,
     dead_letters,

@@ -1,4 +1,4 @@
-"""What are days held against? `/api/v1/baselines`: captured over explicit days, versioned, one of them active."""
+"""What are days held against? `/api/v1/baselines`: captured over explicit days, versioned, one active for each weekday."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from api.database import reached
 from api.days import FIRST, LAST, Endpoint, ModelId, ProjectId
@@ -15,7 +15,9 @@ from api.door.access import Operate, Read, the_project, the_projects
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem
 from api.services import services_of
-from api.shapes import Baseline, BaselineDetail, Strict
+from api.shapes import Baseline, BaselineDetail, BaselinesByWeekday, Strict
+from ml_guard.errors import ConfigError
+from ml_guard.weekdays import EACH, WORKDAY_WEEKEND, check
 from stream.closing import capture as capturing
 from stream.store import baselines, registry
 
@@ -44,7 +46,7 @@ class Window(Which):
 
 @router.post("", response_model=BaselineDetail, status_code=201)
 async def capture_baseline(request: Request, who: Operate, window: Window) -> Any:
-    """Merge the days' sketches and freeze their bins as a new version, active at once."""
+    """Merge the days' sketches and freeze their bins as a new version of all days, the one active version at once."""
     services = services_of(request)
     await the_project(services, who, window.project_id)
     with reached():
@@ -68,6 +70,67 @@ async def preview_baseline(request: Request, who: Read, window: Window) -> Any:
     with reached():
         captured = await capturing.preview(
             services.database.pool, window.project_id, window.model_id, window.endpoint, window.days
+        )
+    return asdict(captured)
+
+
+class WindowByWeekday(Window):
+    """Closed days to capture, each weekday with its group."""
+
+    weekdays: list[list[Annotated[int, Field(ge=1, le=7)]]] = Field(
+        EACH,
+        min_length=1,
+        max_length=7,
+        description="Groups of weekdays, Monday 1 to Sunday 7, none of them twice; each day of its own by default.",
+        examples=[WORKDAY_WEEKEND],
+    )
+
+    @field_validator("weekdays")
+    @classmethod
+    def are_apart(cls, groups: list[list[int]]) -> list[list[int]]:
+        """No group is empty, no weekday twice."""
+        try:
+            check(groups)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return groups
+
+
+@router.post("/by-weekday", response_model=BaselinesByWeekday, status_code=201)
+async def capture_baselines_by_weekday(request: Request, who: Operate, window: WindowByWeekday) -> Any:
+    """Capture a version for each group of weekdays from its own days, all or none; each active for its weekdays at once.
+
+    Refused where a group has no day, or too few events for any day to be tested with; the answer says which.
+    """
+    services = services_of(request)
+    await the_project(services, who, window.project_id)
+    with reached():
+        captured = await capturing.capture_by_weekday(
+            services.database.pool,
+            window.project_id,
+            window.model_id,
+            window.endpoint,
+            window.days,
+            window.weekdays,
+            captured_by=who.key.name,
+            note=window.note,
+        )
+    return asdict(captured)
+
+
+@router.post("/by-weekday/preview", response_model=BaselinesByWeekday)
+async def preview_baselines_by_weekday(request: Request, who: Read, window: WindowByWeekday) -> Any:
+    """What a capture by weekday would freeze; nothing is stored."""
+    services = services_of(request)
+    await the_project(services, who, window.project_id)
+    with reached():
+        captured = await capturing.preview_by_weekday(
+            services.database.pool,
+            window.project_id,
+            window.model_id,
+            window.endpoint,
+            window.days,
+            window.weekdays,
         )
     return asdict(captured)
 
@@ -126,7 +189,10 @@ async def read_baseline(
 
 @router.post("/{version}/activate", response_model=Baseline)
 async def activate_baseline(request: Request, who: Operate, version: Version, which: Which) -> Any:
-    """Score new days against this version; closed days keep theirs."""
+    """Compare new days of this version's weekdays with it; closed days keep theirs.
+
+    Active versions that share a weekday with it are ended; one of all days ends every other.
+    """
     services = services_of(request)
     await the_project(services, who, which.project_id)
     with reached():

@@ -144,7 +144,10 @@ class Model(BaseModel):
     endpoint: str
     first_seen_at: datetime
     last_event_at: datetime | None
-    baseline_version: int | None
+    baseline_version: int | None = Field(description="The newest of its active baselines.")
+    baseline_versions: list[int] = Field(
+        description="All active ones: several where weekdays have baselines of their own."
+    )
 
 
 class Baseline(BaseModel):
@@ -162,6 +165,10 @@ class Baseline(BaseModel):
     captured_at: datetime | None
     captured_by: str
     note: str
+    weekdays: list[int] | None = Field(
+        description="The local days that are compared with it, Monday 1 to Sunday 7; null: all that no other active "
+        "baseline names."
+    )
 
 
 class BaselineFeature(BaseModel):
@@ -192,3 +199,75 @@ class BaselineDetail(Baseline):
     """A baseline with its features."""
 
     features: list[BaselineFeature]
+
+
+class BaselinesByWeekday(BaseModel):
+    """A baseline for each group of weekdays."""
+
+    items: list[BaselineDetail]
+    warnings: list[str] = Field(description="What is to be said of groups with few days or events.")
+
+
+class ComparedDay(BaseModel):
+    """A day before, and whether it is part of a comparison of the same hours."""
+
+    day: date
+    compared: bool
+    requests: int | None = Field(description="Up to the hour.")
+    reason: str | None = Field(description="Why it is not compared.")
+
+
+class HourlyFeature(BaseModel):
+    """A feature of the open day up to a full hour, scored against the same hours of the days before."""
+
+    feature: str
+    kind: str
+    n: int = Field(description="Values present since the day began: finite numbers, or labels.")
+    missing: int
+    days: int = Field(description="How many days before it was scored against.")
+    verdict: str = Field(
+        description="As in daily drift, or `not_counted`: not exactly counted in the baseline's bins."
+    )
+    mean: float | None
+    mean_before: float | None
+    p05: float | None
+    p25: float | None
+    p50: float | None
+    p75: float | None
+    p95: float | None
+    p99: float | None
+    psi: float | None
+    psi_expected: float | None = Field(description="The PSI that no drift would give.")
+    chi_square: float | None
+    degrees_of_freedom: int | None
+    p_value: float | None
+    q_value: float | None
+    js_distance: float | None
+    l_infinity: float | None
+    warning: float | None
+    drift: float | None
+    bins: list[dict[str, Any]] | None = Field(
+        description="Each bin with its shares, count and contribution; `baseline_share` is that of the days before."
+    )
+
+
+class SameHours(BaseModel):
+    """The open day up to its last full hour, against the same hours of the days before."""
+
+    project_id: str
+    model_id: str
+    endpoint: str
+    day: date | None
+    day_start: datetime | None
+    zone: str | None
+    hour: int | None = Field(description="The full local hour: 14 compares each day up to 14:00.")
+    hour_at: datetime | None
+    baseline_version: int | None = Field(description="In whose bins both sides were counted.")
+    weekdays: list[int] | None = Field(
+        description="That baseline's weekdays; days before are of these. Null: all."
+    )
+    requests: int | None = Field(description="Of the open day up to the hour.")
+    requests_before: float | None = Field(description="The mean of the compared days.")
+    reason: str | None = Field(description="Why there is no comparison; null if there is one.")
+    days: list[ComparedDay]
+    features: list[HourlyFeature]

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 
 import asyncpg
 
@@ -18,6 +19,7 @@ from stream.days import Calendar, UnknownZoneError
 from stream.store import catalog as stored
 from stream.store.catalog import BaselineKey, FeatureKey, ModelKey
 from stream.store.pool import Pool
+from stream.weekdays import Weekdays, version_on
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Catalog:
         self._pool = pool
         self.generation = 0
         self.projects: dict[str, Project] = {}
-        self.active: dict[ModelKey, int] = {}
+        self.active: dict[ModelKey, list[tuple[int, Weekdays]]] = {}
         self._bins: dict[BaselineKey, Bins] = {}
 
     async def load(self) -> None:
@@ -62,7 +64,9 @@ class Catalog:
             projects = await stored.read_projects(connection)
             models = await stored.read_models(connection)
             active = await stored.read_active_versions(connection)
-            wanted = {(*model, version) for model, version in active.items()} - self._bins.keys()
+            wanted = {
+                (*model, version) for model, versions in active.items() for version, _ in versions
+            } - self._bins.keys()
             self._bins.update(await stored.read_bins(connection, wanted))
         self.projects = {row.project_id: project for row in projects if (project := _project(row, models))}
         self.active = active
@@ -107,9 +111,9 @@ class Catalog:
             self._bins.update({key: found.get(key, {}) for key in missing})
         return {key: self._bins[key] for key in wanted}
 
-    def active_bins(self, model: ModelKey) -> tuple[int | None, Bins]:
-        """What a day of the model that begins now is pinned to."""
-        version = self.active.get(model)
+    def active_bins(self, model: ModelKey, day: date) -> tuple[int | None, Bins]:
+        """What the local day of the model is pinned to if it begins now."""
+        version = version_on(day, self.active.get(model, ()))
         return version, {} if version is None else self._bins.get((*model, version), {})
 
 

@@ -158,6 +158,27 @@ def _zone_day(instant_us: int, zone: str) -> tuple[date, int, int]:
     return day, start, end
 
 
+def full_hours(day: Day) -> list[tuple[int, int]]:
+    """The full local hours inside a day, each with its first instant.
+
+    An hour that the clocks skip begins when they jump, one that they repeat when it comes for the first time.
+
+    >>> toronto = Calendar.of("America/Toronto")
+    >>> spring = full_hours(toronto.day_of(to_us(datetime(2025, 3, 9, 12, tzinfo=UTC))))
+    >>> [(hour, from_us(instant).hour) for hour, instant in spring[:4]]
+    [(1, 6), (2, 7), (3, 7), (4, 8)]
+    """
+    rules = load_zone(day.zone)
+    found = []
+    for hour in range(1, 24):
+        instant = to_us(
+            datetime(day.day.year, day.day.month, day.day.day, hour, tzinfo=rules).astimezone(UTC)
+        )
+        if day.start_us < instant < day.end_us:
+            found.append((hour, instant))
+    return found
+
+
 def next_day_start(after_us: int, zone: str) -> int:
     """The first day start of `zone` strictly after the instant: when a changed zone takes effect.
 

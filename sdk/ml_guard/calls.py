@@ -15,6 +15,7 @@ import msgspec
 
 from ml_guard import shapes as s
 from ml_guard.errors import ConfigError
+from ml_guard.hour_shapes import SameHours
 
 T = TypeVar("T")
 
@@ -155,6 +156,34 @@ def preview_baseline(
     return Call("POST", "/baselines/preview", s.BaselineDetail, body=body)
 
 
+def capture_baselines_by_weekday(
+    *,
+    project_id: str,
+    model_id: str,
+    days: Iterable[Dates],
+    endpoint: str = "predict",
+    weekdays: Iterable[Iterable[int]] | None = None,
+    note: str | None = None,
+) -> Call[s.BaselinesByWeekday]:
+    """Capture a version for each group of `weekdays` (Monday 1 to Sunday 7; by default each apart) from its own days."""
+    body = _window(project_id, model_id, endpoint, days, note) | _groups(weekdays)
+    return Call("POST", "/baselines/by-weekday", s.BaselinesByWeekday, body=body)
+
+
+def preview_baselines_by_weekday(
+    *,
+    project_id: str,
+    model_id: str,
+    days: Iterable[Dates],
+    endpoint: str = "predict",
+    weekdays: Iterable[Iterable[int]] | None = None,
+    note: str | None = None,
+) -> Call[s.BaselinesByWeekday]:
+    """What `capture_baselines_by_weekday` would make; nothing is stored."""
+    body = _window(project_id, model_id, endpoint, days, note) | _groups(weekdays)
+    return Call("POST", "/baselines/by-weekday/preview", s.BaselinesByWeekday, body=body)
+
+
 def list_baselines(
     *,
     project_id: str | None = None,
@@ -178,7 +207,7 @@ def show_baseline(
 def activate_baseline(
     version: int, *, project_id: str, model_id: str, endpoint: str = "predict"
 ) -> Call[s.Baseline]:
-    """Compare days from now on with this version."""
+    """Compare days of this version's weekdays with it from now on."""
     body = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
     return Call("POST", f"/baselines/{int(version)}/activate", s.Baseline, body=body)
 
@@ -271,6 +300,14 @@ def drift_daily(
     query = _days(project_id, model_id, endpoint, day, from_, to, order)
     query |= _given(feature=feature, kind=kind, verdict=verdicts, bins=bins)
     return Listing("/drift/daily", s.DriftDay, query, limit)
+
+
+def drift_same_hours(
+    *, project_id: str, model_id: str, endpoint: str | None = None, days: int | None = None
+) -> Call[SameHours]:
+    """The open day up to its last full hour, against the same hours of up to `days` (7) days before."""
+    query = _given(project_id=project_id, model_id=model_id, endpoint=endpoint, days=days)
+    return Call("GET", "/drift/same-hours", SameHours, query)
 
 
 def latency(
@@ -370,6 +407,10 @@ def _window(
 ) -> dict[str, Any]:
     body = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
     return {**body, "days": [_day(day) for day in days], **_given(note=note)}
+
+
+def _groups(weekdays: Iterable[Iterable[int]] | None) -> dict[str, Any]:
+    return {} if weekdays is None else {"weekdays": [list(group) for group in weekdays]}
 
 
 def _day(value: Dates) -> str:

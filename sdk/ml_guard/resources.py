@@ -110,6 +110,8 @@ class Baselines(Group):
     list = rows(calls.list_baselines)
     capture = one(calls.capture_baseline)
     preview = one(calls.preview_baseline)
+    capture_by_weekday = one(calls.capture_baselines_by_weekday)
+    preview_by_weekday = one(calls.preview_baselines_by_weekday)
     show = one(calls.show_baseline)
     activate = one(calls.activate_baseline)
 
@@ -120,6 +122,8 @@ class AsyncBaselines(AsyncGroup):
     list = async_rows(calls.list_baselines)
     capture = async_one(calls.capture_baseline)
     preview = async_one(calls.preview_baseline)
+    capture_by_weekday = async_one(calls.capture_baselines_by_weekday)
+    preview_by_weekday = async_one(calls.preview_baselines_by_weekday)
     show = async_one(calls.show_baseline)
     activate = async_one(calls.activate_baseline)
 
@@ -220,6 +224,7 @@ class Api(Group):
     features_daily = rows(calls.features_daily)
     drift_daily = rows(calls.drift_daily)
     costs_daily = rows(cost_calls.costs_daily)
+    drift_same_hours = one(calls.drift_same_hours)
     latency = one(calls.latency)
     ledger = one(calls.ledger)
     ledger_days = rows(calls.ledger_days)
@@ -246,6 +251,7 @@ class AsyncApi(AsyncGroup):
     features_daily = async_rows(calls.features_daily)
     drift_daily = async_rows(calls.drift_daily)
     costs_daily = async_rows(cost_calls.costs_daily)
+    drift_same_hours = async_one(calls.drift_same_hours)
     latency = async_one(calls.latency)
     ledger = async_one(calls.ledger)
     ledger_days = async_rows(calls.ledger_days)

@@ -102,6 +102,7 @@ class Model(Shape, frozen=True, kw_only=True):
     first_seen_at: datetime | None = None
     last_event_at: datetime | None = None
     baseline_version: int | None = None
+    baseline_versions: list[int] = []
 
 
 class BaselineFeature(Shape, frozen=True, kw_only=True):
@@ -130,7 +131,10 @@ class BaselineFeature(Shape, frozen=True, kw_only=True):
 
 
 class Baseline(Shape, frozen=True, kw_only=True):
-    """A version of the reference that days are compared with. `version` None: a preview."""
+    """A version of the reference that days are compared with. `version` None: a preview.
+
+    `weekdays`, Monday 1 to Sunday 7, are the local days that it stands for; None: all that no other active one names.
+    """
 
     project_id: str
     model_id: str
@@ -144,12 +148,20 @@ class Baseline(Shape, frozen=True, kw_only=True):
     captured_at: datetime | None = None
     captured_by: str | None = None
     note: str | None = None
+    weekdays: list[int] | None = None
 
 
 class BaselineDetail(Baseline, frozen=True, kw_only=True):
     """A baseline with its features."""
 
     features: list[BaselineFeature] = []
+
+
+class BaselinesByWeekday(Shape, frozen=True, kw_only=True):
+    """A baseline for each group of weekdays, and what is to be said of groups with few days or events."""
+
+    items: list[BaselineDetail]
+    warnings: list[str] = []
 
 
 class FeatureSetting(Shape, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from stream.closing.errors import (
     UnknownModelError,
     UnknownVersionError,
 )
+from stream.closing.groups import partition, refuse_few_events, warnings_of
 from stream.closing.scoring import MergedFeature, merge_shards
 from stream.sketches import NumericSketch
 from stream.store.baselines import (
@@ -40,6 +41,7 @@ from stream.store.baselines import (
 from stream.store.closing import ProjectDay, ProjectDayKey, read_days_on, read_project_days
 from stream.store.pool import Connection
 from stream.store.snapshot import ModelDayKey, read_state, repeatable
+from stream.weekdays import Weekdays
 
 CapturedFeature = BaselineFeature
 
@@ -61,11 +63,20 @@ class Captured(Baseline):
     features: tuple[CapturedFeature, ...] = ()
 
 
+@dataclass(frozen=True)
+class CapturedByWeekday:
+    """A baseline for each group of weekdays, and what is to be said of groups with little in them."""
+
+    items: tuple[Captured, ...]
+    warnings: tuple[str, ...]
+
+
 @dataclass
 class _Window:
     """The merged days."""
 
     days: list[ProjectDay]
+    weekdays: Weekdays = None
     events: int = 0
     features: dict[tuple[str, str], MergedFeature] = field(default_factory=dict)
     settings: list[FeatureSetting] = field(default_factory=list)
@@ -81,23 +92,16 @@ async def capture(
     captured_by: str,
     note: str = "",
 ) -> Captured:
-    """Store the next version, make it the active one and have open days scored against it.
+    """Store the next version and make it the one active baseline; open days are scored against it.
 
     Raises
     ------
     CaptureError
         As `stream.closing.errors` draws them; nothing was stored.
     """
-    window = await _read(database, project_id, model_id, endpoint, days)
-    baseline, features = await asyncio.to_thread(_freeze, window, (project_id, model_id, endpoint))
-    baseline = Baseline(**{**asdict(baseline), "captured_by": captured_by, "note": note})
-    async with database.acquire() as connection, connection.transaction():
-        if not await lock_model(connection, project_id, model_id, endpoint):
-            raise UnknownModelError(project_id, model_id, endpoint)
-        await _check_unchanged(connection, window.days)
-        stored = await insert_baseline(connection, baseline, features)
-        await ask_for_rollup(connection, project_id, model_id, endpoint)
-    return Captured(**asdict(stored), features=features)
+    key = (project_id, model_id, endpoint)
+    windows = [await _read(database, key, days)]
+    return (await _store(database, key, windows, await _frozen(key, windows), captured_by, note))[0]
 
 
 async def preview(
@@ -110,9 +114,60 @@ async def preview(
     CaptureError
         As `capture` does.
     """
-    window = await _read(database, project_id, model_id, endpoint, days)
-    baseline, features = await asyncio.to_thread(_freeze, window, (project_id, model_id, endpoint))
-    return Captured(**asdict(baseline), features=features)
+    key = (project_id, model_id, endpoint)
+    return (await _frozen(key, [await _read(database, key, days)]))[0]
+
+
+async def capture_by_weekday(
+    database: Database,
+    project_id: str,
+    model_id: str,
+    endpoint: str,
+    days: Sequence[date],
+    groups: Sequence[Sequence[int]],
+    *,
+    captured_by: str,
+    note: str = "",
+) -> CapturedByWeekday:
+    """Store a version for each group of weekdays, from those of the days that are its own, all or none.
+
+    Each becomes the active one of its weekdays; active ones that share a weekday with it are ended.
+
+    Parameters
+    ----------
+    groups : sequence of sequence of int
+        ISO weekdays, Monday 1 to Sunday 7; none of them twice.
+
+    Raises
+    ------
+    CaptureError
+        As `stream.closing.errors` draws them; nothing was stored.
+    """
+    key = (project_id, model_id, endpoint)
+    windows = await _read_groups(database, key, days, groups)
+    frozen = await _frozen(key, windows)
+    stored = await _store(database, key, windows, frozen, captured_by, note)
+    return CapturedByWeekday(tuple(stored), tuple(warnings_of(stored)))
+
+
+async def preview_by_weekday(
+    database: Database,
+    project_id: str,
+    model_id: str,
+    endpoint: str,
+    days: Sequence[date],
+    groups: Sequence[Sequence[int]],
+) -> CapturedByWeekday:
+    """What `capture_by_weekday` would store.
+
+    Raises
+    ------
+    CaptureError
+        As `capture_by_weekday` does.
+    """
+    key = (project_id, model_id, endpoint)
+    frozen = await _frozen(key, await _read_groups(database, key, days, groups))
+    return CapturedByWeekday(tuple(frozen), tuple(warnings_of(frozen)))
 
 
 async def activate(
@@ -134,9 +189,45 @@ async def activate(
     return baseline
 
 
+async def _read_groups(
+    database: Database, key: tuple[str, str, str], days: Sequence[date], groups: Sequence[Sequence[int]]
+) -> list[_Window]:
+    parts = partition(days, groups)
+    windows = [await _read(database, key, part, weekdays) for weekdays, part in parts]
+    refuse_few_events([(window.weekdays, window.events) for window in windows])
+    return windows
+
+
+async def _frozen(key: tuple[str, str, str], windows: Sequence[_Window]) -> list[Captured]:
+    return [await asyncio.to_thread(_freeze, window, key) for window in windows]
+
+
+async def _store(
+    database: Database,
+    key: tuple[str, str, str],
+    windows: Sequence[_Window],
+    frozen: Sequence[Captured],
+    captured_by: str,
+    note: str,
+) -> list[Captured]:
+    stored = []
+    async with database.acquire() as connection, connection.transaction():
+        if not await lock_model(connection, *key):
+            raise UnknownModelError(*key)
+        await _check_unchanged(connection, [day for window in windows for day in window.days])
+        for one in frozen:
+            row = await insert_baseline(
+                connection, replace(one, captured_by=captured_by, note=note), one.features
+            )
+            stored.append(Captured(**asdict(row), features=one.features))
+        await ask_for_rollup(connection, *key)
+    return stored
+
+
 async def _read(
-    database: Database, project_id: str, model_id: str, endpoint: str, days: Sequence[date]
+    database: Database, key: tuple[str, str, str], days: Sequence[date], weekdays: Weekdays = None
 ) -> _Window:
+    project_id, model_id, endpoint = key
     wanted = sorted(set(days))
     if not wanted:
         raise NoDaysError
@@ -147,7 +238,7 @@ async def _read(
         still_open = sorted({day.day for day in project_days if not _closed(day)})
         if still_open:
             raise OpenDaysError(still_open)
-        window = _Window([], settings=await read_settings(connection, project_id))
+        window = _Window([], weekdays, settings=await read_settings(connection, project_id))
         for day in project_days:
             await _add(
                 connection, window, ModelDayKey(project_id, model_id, endpoint, day.key.day_start), day
@@ -172,7 +263,7 @@ async def _add(connection: Connection, window: _Window, key: ModelDayKey, day: P
             there.sketch.merge(feature.sketch)  # type: ignore[arg-type]  # one kind, one type
 
 
-def _freeze(window: _Window, key: tuple[str, str, str]) -> tuple[Baseline, tuple[BaselineFeature, ...]]:
+def _freeze(window: _Window, key: tuple[str, str, str]) -> Captured:
     by_name: dict[str, dict[str, MergedFeature]] = {}
     for (name, kind), feature in window.features.items():
         by_name.setdefault(name, {})[kind] = feature
@@ -181,7 +272,7 @@ def _freeze(window: _Window, key: tuple[str, str, str]) -> tuple[Baseline, tuple
     if not features:
         raise NothingToCaptureError(key[1], key[2])
     days = sorted(window.days, key=lambda day: day.key.day_start)
-    baseline = Baseline(
+    return Captured(
         *key,
         version=None,
         active=False,
@@ -190,8 +281,9 @@ def _freeze(window: _Window, key: tuple[str, str, str]) -> tuple[Baseline, tuple
         window_start=days[0].key.day_start,
         window_end=days[-1].day_end,
         events=window.events,
+        weekdays=window.weekdays,
+        features=features,
     )
-    return baseline, features
 
 
 def _freeze_feature(

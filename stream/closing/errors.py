@@ -8,6 +8,8 @@ CaptureError                the request cannot be fulfilled as it stands
   NothingToCaptureError     the days hold events without a single value
   UnknownVersionError       the model's endpoint has no such version
   CaptureRacedError         a day was restated while it was being captured (retriable)
+  UngroupedDaysError        some of the days are of weekdays that no group names
+  ThinGroupsError           some groups of weekdays have too few days or events for a baseline of their own
 """
 
 from __future__ import annotations
@@ -104,6 +106,29 @@ class CaptureRacedError(CaptureError):
             f"late events restated {_listed(days)} while the baseline was being captured: try again"
         )
         self.days = tuple(days)
+
+
+class UngroupedDaysError(CaptureError):
+    """Some of the days are of weekdays that no group names."""
+
+    code = "ungrouped_days"
+
+    def __init__(self, days: Sequence[date]) -> None:
+        super().__init__(
+            f"no group of weekdays takes {_listed(days)}: leave these days out, or name their weekdays in a group"
+        )
+        self.days = tuple(days)
+
+
+class ThinGroupsError(CaptureError):
+    """Some groups of weekdays have too few days or events for a baseline of their own."""
+
+    code = "thin_groups"
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(
+            f"too little for a baseline by weekday: {'; '.join(reasons)}; take more days, or join weekdays in a group"
+        )
 
 
 def _listed(days: Sequence[date]) -> str:

@@ -20,6 +20,7 @@ from stream.store.snapshot import (
     read_previous,
     read_state,
 )
+from stream.weekdays import version_on
 
 _BASELINES_KEPT = 256
 """Unpacked baselines in memory, some 100 KB each; a version never changes, so only memory limits them."""
@@ -66,17 +67,19 @@ def choose_version(
     """The version that a day is scored against.
 
     A day that has closed stays with the version that it closed with, even none. An open one has the lowest version
-    that a shard began it with; if none did, the active one.
+    that a shard began it with; if none did, the active one of its weekday.
     """
-    stored = {found.version: found for found in versions}
+    stored = {found.version: found for found in versions if found.version is not None}
     if previous is not None and previous.revision > 0:
         if previous.baseline_version is None:
             return None
         wanted: int | None = previous.baseline_version
     else:
         wanted = state.pinned_version
-    active = next((found for found in versions if found.active), None)
-    return active if wanted is None else stored.get(wanted, active)
+    if wanted not in stored:
+        active = [(found.version, found.weekdays) for found in versions if found.active and found.version]
+        wanted = version_on(state.project_day.day, active)
+    return None if wanted is None else stored[wanted]
 
 
 class StateReader:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from stream.closing.hours import HourKeeper
 from stream.closing.reading import Calculation, CalculationError, StateReader
 from stream.store.closing import Change, ProjectDay, ProjectDayKey, note_changes, read_project_days
 from stream.store.lease import Lease, fence
@@ -60,11 +61,14 @@ class Roller:
         Where the calculation runs.
     occupied : set of ProjectDayKey
         Days that the closer is at; their changes are left to it.
+    hours : HourKeeper, optional
+        Is shown every result that was written.
     """
 
     reader: StateReader
     executor: Executor
     occupied: set[ProjectDayKey] = field(default_factory=set)
+    hours: HourKeeper | None = None
     _after: ModelDayKey = BEFORE_ALL
     _failed: dict[ModelDayKey, tuple[PendingChange, ...]] = field(default_factory=dict)
     """Model-days that could not be calculated, with the changes that they had: tried again when there are others."""
@@ -145,6 +149,9 @@ class Roller:
             ]
             changes = _by_project_day(await forget_pending(connection, done))
             await note_changes(connection, changes)
+        if self.hours is not None:
+            for result in written:
+                self.hours.saw(result)
         return tuple(days[key] for key in changes)
 
 

@@ -76,11 +76,26 @@ def percentiles(sketch: NumericSketch, probabilities: Sequence[float]) -> list[f
 
 
 def bins_json(bins: FrozenBins, x: Floats | Ints, contributions: Floats) -> str:
-    """The bins of a scored day, in the order of the bin vector, with all that their PSI is made of."""
+    """The bins of a scored day as a column."""
+    return msgspec.json.encode(bin_rows(bins, x, bins.q, contributions)).decode()
+
+
+def bin_rows(
+    bins: FrozenBins, x: Floats | Ints, shares: Floats, contributions: Floats
+) -> list[dict[str, object]]:
+    """The bins of what was scored, in the order of the bin vector, with all that their PSI is made of.
+
+    Parameters
+    ----------
+    x : ndarray
+        Counts.
+    shares : ndarray
+        What they are compared with.
+    """
     n = float(x.sum())
     rows = []
     for name, count, q, contribution in zip(
-        _named(bins), x.tolist(), bins.q.tolist(), contributions, strict=True
+        _named(bins), x.tolist(), shares.tolist(), contributions.tolist(), strict=True
     ):
         share = count / n
         rows.append(
@@ -90,10 +105,10 @@ def bins_json(bins: FrozenBins, x: Floats | Ints, contributions: Floats) -> str:
                 "share": share,
                 "points": 100 * (share - q),
                 "count": count,
-                "contribution": float(contribution),
+                "contribution": contribution,
             }
         )
-    return msgspec.json.encode(rows).decode()
+    return rows
 
 
 def _named(bins: FrozenBins) -> list[dict[str, object]]:

@@ -120,6 +120,7 @@ def result_of(
 
     rows: list[FeatureRow] = []
     scored: list[_Scored] = []
+    exact: dict[FeatureKind, tuple[int, ...]] = {}
     for key, feature in merged.items():
         row = feature_statistics(feature.feature, feature.kind, feature.sketch, events)
         outcome = _outcome(row, baseline)
@@ -129,6 +130,8 @@ def result_of(
             continue
         base, bins = baseline.features[feature.feature], baseline.bins[feature.feature]
         counted = covering_counts(feature, by_feature.get(key, []))
+        if counted is not None:
+            exact[key] = tuple(counted.tolist())
         scored.append(_score(row, feature.sketch, base, bins, counted, events))
     _judge(scored)
     rows.extend(_absent(merged, baseline, events))
@@ -139,6 +142,7 @@ def result_of(
         baseline_overlaps=baseline is not None and state.key.day_start in baseline.day_starts,
         metric=metric_row(state, {key: feature.sketch for key, feature in merged.items()}, rows),
         features=tuple(rows),
+        counts=exact,
     )
 
 

@@ -22,6 +22,7 @@ from stream.alerting.delivery import Courier
 from stream.alerting.evaluation import Evaluator
 from stream.alerting.wording import Place
 from stream.closing.close import Closed, Closer
+from stream.closing.hours import HourKeeper
 from stream.closing.housekeeping import Range, forget_old_batches, refresh
 from stream.closing.lease import LASTS, LeaseKeeper
 from stream.closing.reading import StateReader
@@ -89,7 +90,8 @@ class ClosingService:
         self._keeper = LeaseKeeper(holder)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="closing")
         occupied: set[ProjectDayKey] = set()
-        self._roller = Roller(StateReader(), self._executor, occupied)
+        self._hours = HourKeeper(clock)
+        self._roller = Roller(StateReader(), self._executor, occupied, self._hours)
         self._closer = Closer(
             StateReader(), self._executor, clock, end_offsets, settings.topic, Rules.of(settings), occupied
         )
@@ -203,6 +205,7 @@ class ClosingService:
         for done in closed:
             _log_closed(done)
             self._unrefreshed.add((done.day.key.day_start, done.day.day_end))
+        await self._hours.step(connection, lease)
         if self._unrefreshed and (closed or monotonic() >= self._refresh_at_s):
             await self._refresh(connection)
         if monotonic() >= self._tidy_at_s:

@@ -171,5 +171,6 @@ class Folder:
                 frozen = bins[pinned[key]] if key in pinned else {}
                 loaded[key] = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
             else:
-                loaded[key] = ModelDay(key, group.day, *self._catalog.active_bins(group.model))
+                pinned_to = self._catalog.active_bins(group.model, group.day.day)
+                loaded[key] = ModelDay(key, group.day, *pinned_to)
         return loaded

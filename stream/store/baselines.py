@@ -12,6 +12,7 @@ import numpy as np
 from stream.bins import FrozenBins, Kind
 from stream.store.closing import CAPTURE_SHARD
 from stream.store.pool import Connection
+from stream.weekdays import Weekdays, displaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Baseline:
     captured_at: datetime | None = None
     captured_by: str = ""
     note: str = ""
+    weekdays: Weekdays = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,15 @@ class FeatureSetting:
 
 
 _BASELINE = """project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end, events,
-               captured_at, captured_by, note"""
+               captured_at, captured_by, note, weekdays"""
 
 _FEATURE = """feature, kind, n, missing, edges, labels, other_labels, shares, share_errors, warning, drift, ignored,
               minimum, maximum, mean, stddev, quantiles"""
 
 
 def _baseline(row: Any) -> Baseline:
-    return Baseline(**{**row, "days": tuple(row["days"]), "day_starts": tuple(row["day_starts"])})
+    lists = {name: tuple(row[name]) for name in ("days", "day_starts")}
+    return Baseline(**{**row, **lists, "weekdays": tuple(row["weekdays"]) if row["weekdays"] else None})
 
 
 def feature_of_row(row: Any) -> BaselineFeature:
@@ -116,13 +119,11 @@ async def baseline_versions(
 
 
 async def read_baseline(
-    connection: Connection, project_id: str, model_id: str, endpoint: str, version: int | None = None
+    connection: Connection, project_id: str, model_id: str, endpoint: str, version: int
 ) -> Baseline | None:
-    """A version, or the active one; nothing if there is none."""
+    """A version; nothing if there is none."""
     versions = await baseline_versions(connection, project_id, model_id, endpoint)
-    return next(
-        (found for found in versions if found.version == version or (version is None and found.active)), None
-    )
+    return next((found for found in versions if found.version == version), None)
 
 
 async def read_baseline_features(
@@ -165,14 +166,14 @@ async def lock_model(connection: Connection, project_id: str, model_id: str, end
 async def insert_baseline(
     connection: Connection, baseline: Baseline, features: Sequence[BaselineFeature]
 ) -> Baseline:
-    """Store the next version and make it the active one. The model must be locked."""
+    """Store the next version and make it the active one of its weekdays. The model must be locked."""
     key = (baseline.project_id, baseline.model_id, baseline.endpoint)
-    await _deactivate(connection, key)
+    await _make_way(connection, key, baseline.weekdays)
     row = await connection.fetchrow(
         f"""insert into ml_guard.baseline
                 (project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end,
-                 events, captured_by, note)
-            select $1, $2, $3, coalesce(max(version), 0) + 1, true, $4, $5, $6, $7, $8, $9, $10
+                 events, captured_by, note, weekdays)
+            select $1, $2, $3, coalesce(max(version), 0) + 1, true, $4, $5, $6, $7, $8, $9, $10, $11::smallint[]
             from ml_guard.baseline where project_id = $1 and model_id = $2 and endpoint = $3
             returning {_BASELINE}""",  # noqa: S608
         *key,
@@ -183,6 +184,7 @@ async def insert_baseline(
         baseline.events,
         baseline.captured_by,
         baseline.note,
+        baseline.weekdays,
     )
     stored = _baseline(row)
     names = ", ".join(BaselineFeature.__slots__)
@@ -198,11 +200,12 @@ async def insert_baseline(
 async def set_active(
     connection: Connection, project_id: str, model_id: str, endpoint: str, version: int
 ) -> Baseline | None:
-    """Make a version the one that new days are scored against; nothing if there is no such version."""
+    """Have new days of the version's weekdays scored against it; nothing if there is no such version."""
     key = (project_id, model_id, endpoint)
-    if await read_baseline(connection, *key, version) is None:
+    found = await read_baseline(connection, *key, version)
+    if found is None:
         return None
-    await _deactivate(connection, key)
+    await _make_way(connection, key, found.weekdays)
     row = await connection.fetchrow(
         f"""update ml_guard.baseline set active = true
             where project_id = $1 and model_id = $2 and endpoint = $3 and version = $4
@@ -229,11 +232,18 @@ async def ask_for_rollup(connection: Connection, project_id: str, model_id: str,
     )
 
 
-async def _deactivate(connection: Connection, key: tuple[str, str, str]) -> None:
+async def _make_way(connection: Connection, key: tuple[str, str, str], weekdays: Weekdays) -> None:
+    """End the active versions that one of these weekdays takes the place of."""
+    ended = [
+        found.version
+        for found in await baseline_versions(connection, *key)
+        if found.active and displaces(weekdays, found.weekdays)
+    ]
     await connection.execute(
         """update ml_guard.baseline set active = false
-           where project_id = $1 and model_id = $2 and endpoint = $3 and active""",
+           where project_id = $1 and model_id = $2 and endpoint = $3 and version = any($4::integer[])""",
         *key,
+        ended,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from stream.bins import FrozenBins, Kind
 from stream.days import EARLIEST_US, to_us
 from stream.store.pool import Connection
+from stream.weekdays import Weekdays
 
 ModelKey = tuple[str, str, str]
 """Project, model, endpoint."""
@@ -77,12 +78,15 @@ async def register_models(connection: Connection, models: Iterable[ModelKey], no
         )
 
 
-async def read_active_versions(connection: Connection) -> dict[ModelKey, int]:
-    """The baseline version that each model's new days are pinned to."""
+async def read_active_versions(connection: Connection) -> dict[ModelKey, list[tuple[int, Weekdays]]]:
+    """The baseline versions that each model's new days are pinned to, with their weekdays."""
     rows = await connection.fetch(
-        "select project_id, model_id, endpoint, version from ml_guard.baseline where active"
+        "select project_id, model_id, endpoint, version, weekdays from ml_guard.baseline where active"
     )
-    return {(row[0], row[1], row[2]): row[3] for row in rows}
+    found: dict[ModelKey, list[tuple[int, Weekdays]]] = defaultdict(list)
+    for project_id, model_id, endpoint, version, weekdays in rows:
+        found[project_id, model_id, endpoint].append((version, tuple(weekdays) if weekdays else None))
+    return found
 
 
 async def read_bins(

@@ -14,6 +14,7 @@ MODEL_KEY = ("project_id", "model_id", "endpoint")
 BASELINE_KEY = (*MODEL_KEY, "version")
 BASELINE_COLUMNS = (
     *BASELINE_KEY, "active", "days", "window_start", "window_end", "events", "captured_at", "captured_by", "note",
+    "weekdays",
 )  # fmt: skip
 
 
@@ -35,18 +36,20 @@ async def models(
     after: Sequence[Any] | None = None,
     limit: int,
 ) -> list[Row]:
-    """Models by project, name and endpoint, each with its newest event and its active baseline's version."""
+    """Models by project, name and endpoint, each with its newest event and its active baselines' versions."""
     where = _narrow(project_ids, model_id, None, "m.")
     where.after([f"m.{column}" for column in MODEL_KEY], after, "asc")
     size = where.value(limit)
     rows = await connection.fetch(
-        f"""select m.project_id, m.model_id, m.endpoint, m.first_seen_at, b.version as baseline_version,
+        f"""select m.project_id, m.model_id, m.endpoint, m.first_seen_at,
+            b.versions[cardinality(b.versions)] as baseline_version, b.versions as baseline_versions,
             (select d.last_event_at from ml_guard.metric_day d
                 where (d.project_id, d.model_id, d.endpoint) = (m.project_id, m.model_id, m.endpoint)
                 order by d.day_start desc limit 1) as last_event_at
         from ml_guard.model m
-        left join ml_guard.baseline b on (b.project_id, b.model_id, b.endpoint) = (m.project_id, m.model_id, m.endpoint)
-            and b.active
+        cross join lateral (select coalesce(array_agg(b.version order by b.version), '{{}}') as versions
+            from ml_guard.baseline b
+            where (b.project_id, b.model_id, b.endpoint) = (m.project_id, m.model_id, m.endpoint) and b.active) b
         where {where.sql} order by m.project_id, m.model_id, m.endpoint limit {size}""",  # noqa: S608
         *where.values,
     )

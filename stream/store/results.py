@@ -6,8 +6,8 @@ hold, or the close of their day.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from stream.store.pool import Connection
@@ -90,6 +90,8 @@ class ModelDayResult:
     baseline_overlaps: bool
     metric: MetricRow
     features: tuple[FeatureRow, ...]
+    counts: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    """Of features and kinds that were counted exactly: the values in each bin, without the missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ _TYPES = {
 
 
 def _columns(row: type) -> dict[str, str]:
-    return {field.name: _TYPES.get(field.name, "double precision") for field in fields(row)}
+    return {column.name: _TYPES.get(column.name, "double precision") for column in fields(row)}
 
 
 _METRIC = {**_KEY, **_DAY, "complete": "boolean", "baseline_version": "int", **_columns(MetricRow)}

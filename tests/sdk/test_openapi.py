@@ -28,6 +28,7 @@ OTHERWISE = {"send_events", "live", "prometheus_metrics"}
 
 VALUES: dict[str, Any] = {
     "days": ["2025-01-01"],
+    "weekdays": [[1, 2, 3, 4, 5], [6, 7]],
     "day": "2025-01-01",
     "from_": "2025-01-01T00:00:00Z",
     "to": "2025-01-02T00:00:00Z",

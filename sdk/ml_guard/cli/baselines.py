@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
+from ml_guard import weekdays
 from ml_guard.cli import tables
 from ml_guard.cli.connection import client
 from ml_guard.cli.failures import CommandError
 from ml_guard.cli.options import Endpoint, Model, Project, day
 from ml_guard.cli.output import AsJson, emit, say
+from ml_guard.errors import ConfigError
+from ml_guard.shapes import Baseline, BaselinesByWeekday
 
 group = typer.Typer(no_args_is_help=True, help="Capture closed days as the baseline of a model.")
 
@@ -23,8 +28,18 @@ Days = Annotated[
 ]
 From = Annotated[str | None, typer.Option("--from", help="The first day to take, YYYY-MM-DD.")]
 To = Annotated[str | None, typer.Option("--to", help="The last day to take, YYYY-MM-DD.")]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="`all`: one baseline of all days; `weekday`: one for each weekday; `workday-weekend`: two; "
+        "or groups of your own, such as mon-thu,fri,sat+sun.",
+    ),
+]
 Note = Annotated[str | None, typer.Option(help="A note, kept with the version.")]
-Version = Annotated[int, typer.Argument(help="The version.")]
+Versions = Annotated[
+    list[int], typer.Argument(metavar="VERSION...", help="The version; several of different weekdays.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,19 +56,24 @@ def capture(
     days: Days = None,
     from_: From = None,
     to: To = None,
+    by: By = weekdays.ALL,
     note: Note = None,
     as_json: AsJson = False,
 ) -> None:
     """Capture closed days as the next version, active at once.
 
     Its bins are frozen; from then on workers count against them, and days that begin later are scored by counters.
+    With `--by`, each group of weekdays gets a version from its own days, and a day is compared with that of its weekday.
     """
-    window = chosen_days(days, from_, to)
+    window, groups = chosen_days(days, from_, to), chosen_groups(by)
+    which = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
     with client(context) as api:
-        row = api.baselines.capture(
-            project_id=project_id, model_id=model_id, endpoint=endpoint, days=window, note=note
-        )
-    emit(row, as_json, lambda: tables.baseline(row))
+        if groups is None:
+            row = api.baselines.capture(days=window, note=note, **which)
+            emit(row, as_json, lambda: tables.baseline(row))
+        else:
+            rows = api.baselines.capture_by_weekday(days=window, weekdays=groups, note=note, **which)
+            _by_weekday(rows, as_json)
 
 
 @group.command()
@@ -65,13 +85,19 @@ def preview(
     days: Days = None,
     from_: From = None,
     to: To = None,
+    by: By = weekdays.ALL,
     as_json: AsJson = False,
 ) -> None:
     """Show what a capture would make; nothing is stored."""
-    window = chosen_days(days, from_, to)
+    window, groups = chosen_days(days, from_, to), chosen_groups(by)
+    which = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
     with client(context) as api:
-        row = api.baselines.preview(project_id=project_id, model_id=model_id, endpoint=endpoint, days=window)
-    emit(row, as_json, lambda: tables.baseline(row))
+        if groups is None:
+            row = api.baselines.preview(days=window, **which)
+            emit(row, as_json, lambda: tables.baseline(row))
+        else:
+            rows = api.baselines.preview_by_weekday(days=window, weekdays=groups, **which)
+            _by_weekday(rows, as_json)
     say("Nothing was stored: `ml-guard baseline capture` with the same words does it.")
 
 
@@ -103,12 +129,9 @@ def show(
     """Show a version with the bins of every feature."""
     with client(context) as api:
         if version is None:
-            rows = api.baselines.list(project_id=project_id, model_id=model_id, endpoint=endpoint)
-            version = next((row.version for row in rows if row.active), None)
-        if version is None:
-            raise CommandError(
-                f"{project_id} {model_id}/{endpoint} has no baseline",
-                "`ml-guard baseline capture` makes one.",
+            version = only_active(
+                api.baselines.list(project_id=project_id, model_id=model_id, endpoint=endpoint),
+                f"{project_id} {model_id}/{endpoint}",
             )
         row = api.baselines.show(version, project_id=project_id, model_id=model_id, endpoint=endpoint)
     emit(row, as_json, lambda: tables.baseline(row))
@@ -119,14 +142,45 @@ def activate(
     context: typer.Context,
     project_id: ProjectId,
     model_id: ModelId,
-    version: Version,
+    versions: Versions,
     endpoint: EndpointOption = "predict",
     as_json: AsJson = False,
 ) -> None:
-    """Compare days that begin from now on with this version."""
+    """Compare days that begin from now on with these versions.
+
+    Active versions that share a weekday with one of them are ended; a version of all days ends every other.
+    """
     with client(context) as api:
-        row = api.baselines.activate(version, project_id=project_id, model_id=model_id, endpoint=endpoint)
-    emit(row, as_json, lambda: tables.baselines([row]))
+        rows = [
+            api.baselines.activate(version, project_id=project_id, model_id=model_id, endpoint=endpoint)
+            for version in versions
+        ]
+    emit(rows[0] if len(rows) == 1 else rows, as_json, lambda: tables.baselines(rows))
+
+
+def _by_weekday(rows: BaselinesByWeekday, as_json: bool) -> None:
+    emit(rows, as_json, lambda: tables.baselines(rows.items))
+    for warning in rows.warnings:
+        say(f"[warn]Note:[/] {escape(warning)}.")
+
+
+def only_active(rows: Sequence[Baseline], model: str) -> int:
+    """The one version that is active."""
+    active = [row for row in rows if row.active and row.version is not None]
+    if not active:
+        raise CommandError(f"{model} has no baseline", "`ml-guard baseline capture` makes one.")
+    if len(active) > 1:
+        named = ", ".join(f"{row.version} ({weekdays.named(row.weekdays)})" for row in reversed(active))
+        raise CommandError(f"{model} has several active baselines: {named}", "Name one of these versions.")
+    return active[0].version or 0
+
+
+def chosen_groups(by: str) -> list[list[int]] | None:
+    """The groups of weekdays that `--by` names; None: all days together."""
+    try:
+        return weekdays.groups(by)
+    except ConfigError as error:
+        raise CommandError(f"--by {by}: {error}", "Try `--by weekday` or `--by workday-weekend`.") from None
 
 
 def chosen_days(days: list[str] | None, from_: str | None, to: str | None) -> list[date]:

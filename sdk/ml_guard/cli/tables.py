@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ml_guard import shapes as s
 from ml_guard.cli import wording as w
+from ml_guard.weekdays import named
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -69,7 +70,7 @@ def keys(rows: Iterable[s.Key]) -> RenderableType:
 
 def baselines(rows: Iterable[s.Baseline]) -> RenderableType:
     """Baseline versions."""
-    made = table("project", "model", ">version", "", "days", ">events", "captured", "note")
+    made = table("project", "model", ">version", "", "weekdays", "days", ">events", "captured", "note")
     for row in rows:
         days = f"{row.days[0]} to {row.days[-1]} ({len(row.days)})" if row.days else ""
         made.add_row(
@@ -77,6 +78,7 @@ def baselines(rows: Iterable[s.Baseline]) -> RenderableType:
             model_name(row),
             "preview" if row.version is None else str(row.version),
             "[good]active[/]" if row.active else "",
+            named(row.weekdays),
             days,
             w.count(row.events),
             w.instant(row.captured_at),
