@@ -155,7 +155,11 @@ async def migrate(
 
 
 async def apply_policies(
-    database_url: str, *, compress_after_days: int = 14, retention_days: int | None = None
+    database_url: str,
+    *,
+    compress_after_days: int = 14,
+    retention_days: int | None = None,
+    hours_days: int = 35,
 ) -> None:
     """Set when TimescaleDB compresses state and drops it (none: never), and how it refreshes the aggregates.
 
@@ -165,6 +169,8 @@ async def apply_policies(
         How long state stays as it is written. Late events are cheaper there than in compressed chunks.
     retention_days : int, optional
         How old an event may be. What holds it is dropped two days later, so nothing goes behind its back.
+    hours_days : int
+        How long the snapshots of full hours are kept.
     """
     connection = await asyncpg.connect(database_url, statement_cache_size=0)
     try:
@@ -172,6 +178,7 @@ async def apply_policies(
         await connection.execute(
             "call ml_guard.set_policies($1::integer, $2::integer)", compress_after_days, retention_days
         )
+        await connection.execute("call ml_guard.keep_hours($1::integer)", hours_days)
     finally:
         await connection.close()
 

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         None, ge=1, description="Events and state older than this are not kept; none keeps everything."
     )
 
+    hours_days: int = Field(
+        35, ge=1, description="Days for which it is kept what each day had come to at its full hours."
+    )
+
     checkpoint_s: float = Field(
         0.25, gt=0, description="The shortest time between two checkpoints of a partition."
     )

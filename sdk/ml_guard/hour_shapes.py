@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
+
 from ml_guard.shapes import Shape
 
 
@@ -69,5 +71,5 @@ class SameHours(Shape, frozen=True, kw_only=True):
     requests: int | None = None
     requests_before: float | None = None
     reason: str | None = None
-    days: list[ComparedDay] = []
-    features: list[HourlyFeature] = []
+    days: list[ComparedDay] = msgspec.field(default_factory=list)
+    features: list[HourlyFeature] = msgspec.field(default_factory=list)

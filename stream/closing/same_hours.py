@@ -104,10 +104,7 @@ async def read_same_hours(
     key = (project_id, model_id, endpoint)
     found = await newest_days(connection, *key, LOOKS_BACK)
     if not found:
-        return SameHours(
-            *key,
-            reason="this model's endpoint has had no event: look at the list of models for the right names",
-        )
+        return SameHours(*key, reason="no event of this model's endpoint has come: are the names right?")
     today = found[0]
     answer = SameHours(*key, today.day, today.day_start, today.zone)
     if today.status == "final":

@@ -74,6 +74,67 @@ def test_an_older_version_can_be_made_active_again(client: httpx.Client) -> None
     assert client.get("/models", params={"project_id": "shop"}).json()["items"][0]["baseline_version"] == 1
 
 
+def test_weekdays_get_versions_of_their_own_and_stand_before_the_one_of_all_days(
+    client: httpx.Client,
+) -> None:
+    body = {
+        **WHICH,
+        "days": ["2025-01-10", "2025-01-11"],
+        "weekdays": [[1, 2, 3, 4, 5], [6]],
+        "note": "apart",
+    }
+    seen = client.post("/baselines/by-weekday/preview", json=body)
+    assert (seen.status_code, [one["version"] for one in seen.json()["items"]]) == (200, [None, None])
+    made = client.post("/baselines/by-weekday", json=body)
+    assert made.status_code == 201
+    workdays, saturday = made.json()["items"]
+    assert (workdays["weekdays"], workdays["days"]) == ([1, 2, 3, 4, 5], ["2025-01-10"])
+    assert (saturday["weekdays"], saturday["days"]) == ([6], ["2025-01-11"])
+    assert [warning.split(":")[0] for warning in made.json()["warnings"]] == ["Mon-Fri", "Sat"]
+    listed = client.get("/baselines", params={"project_id": "shop"}).json()["items"]
+    assert [(row["version"], row["active"], row["weekdays"]) for row in listed] == [
+        (4, True, [6]),
+        (3, True, [1, 2, 3, 4, 5]),
+        (2, False, None),
+        (1, True, None),
+    ]
+    model = client.get("/models", params={"project_id": "shop"}).json()["items"]
+    assert [(row["baseline_version"], row["baseline_versions"]) for row in model] == [(4, [1, 3, 4])]
+    client.post("/baselines/2/activate", json=WHICH)
+    listed = client.get("/baselines", params={"project_id": "shop"}).json()["items"]
+    assert [row["version"] for row in listed if row["active"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"weekdays": [[1], [1, 2]]}, "Mon is named twice"),
+        ({"weekdays": [[0]]}, "greater than or equal to 1"),
+        ({"weekdays": [[6]]}, "no group of weekdays takes 2025-01-10"),
+        ({"weekdays": [[5], [6], [7]]}, "Sun has no day among those named"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused_with_the_reason(
+    client: httpx.Client, more: dict[str, Any], says: str
+) -> None:
+    body = {**WHICH, "days": ["2025-01-10", "2025-01-11"], **more}
+    answer = client.post("/baselines/by-weekday", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert says in answer.json()["detail"]
+
+
+def test_the_same_hours_say_what_is_missing(client: httpx.Client) -> None:
+    seen = client.get("/drift/same-hours", params=WHICH)
+    assert seen.status_code == 200
+    assert seen.json()["day"] == "2025-01-11"
+    assert "has closed" in seen.json()["reason"]
+    assert client.get("/drift/same-hours", params=WHICH | {"project_id": "not-mine"}).status_code in (
+        403,
+        404,
+    )
+    assert client.get("/drift/same-hours", params=WHICH | {"days": 36}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

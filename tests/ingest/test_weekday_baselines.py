@@ -2,129 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+from datetime import date
 
 import numpy as np
 import pytest
 
 from ml_guard.weekdays import EACH, WORKDAY_WEEKEND
-from stream.closing.capture import CapturedByWeekday, activate, capture, capture_by_weekday
-from stream.closing.close import Closer
+from stream.closing.capture import activate, capture, capture_by_weekday
 from stream.closing.errors import CaptureError
-from stream.closing.reading import StateReader
-from stream.closing.rollup import Roller
-from stream.closing.steps import Rules
-from stream.store.lease import CLOSER, Lease, take
 from tests.closing.test_scores import EXACT, bin_vector, expected_score
-from tests.closing.world import Clock
-from tests.ingest.conftest import TOPIC, Bench, MakeBench, add_project, event
-
-ZONE = "America/Toronto"
-MODEL = ("w", "m", "predict")
-MONDAY = date(2025, 1, 6)
-WEEKS = [MONDAY + timedelta(days=n) for n in range(14)]
-TUESDAY, SATURDAY, SUNDAY = date(2025, 1, 21), date(2025, 1, 25), date(2025, 1, 26)
-A_DAY = 300
-
-
-@dataclass
-class Product:
-    """A worker and the closing, on one database, at a time that the test sets."""
-
-    worker: Bench
-    clock: Clock
-    lease: Lease
-    roller: Roller
-    closer: Closer
-    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
-
-    async def folds(self, day: date, n: int = A_DAY, *, shard: int = 0) -> dict[str, Any]:
-        """A worker folds `n` events of a local day, the first and the last minute among them; their values."""
-        weekend = day.weekday() >= 5
-        amount = self.random.normal(2.0 if weekend else 0.0, 1.0, n)
-        country = self.random.choice(["CA", "US"], n, p=[0.2, 0.8] if weekend else [0.7, 0.3]).tolist()
-        begin = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(ZONE)).astimezone(UTC)
-        self.clock.now = max(self.clock.now, begin + timedelta(hours=23, minutes=59))
-        step = timedelta(hours=23, minutes=59) / (n - 1)
-        records = [
-            event(
-                project_id="w",
-                timestamp=(begin + i * step).isoformat().replace("+00:00", "Z"),
-                features={"amount": value, "country": label},
-            )
-            for i, (value, label) in enumerate(zip(amount.tolist(), country, strict=True))
-        ]
-        self.worker.logs.append(shard, *records, at=self.clock.now)
-        await self.worker.read(shard)
-        await self.worker.checkpoint(shard)
-        return {"amount": amount, "country": country}
-
-    async def rolls(self) -> None:
-        async with self.worker.pool.acquire() as connection:
-            while (done := await self.roller.step(connection, self.lease)).model_days or done.changed:
-                pass
-
-    async def closes(self, until: date) -> None:
-        """It is some minutes past the midnight that ends a day."""
-        await self.rolls()
-        self.clock.now = datetime(until.year, until.month, until.day, 5, tzinfo=UTC) + timedelta(
-            days=1, minutes=9
-        )
-        async with self.worker.pool.acquire() as connection:
-            await self.closer.step(connection, self.lease)
-
-    async def captures(self, groups: list[list[int]]) -> CapturedByWeekday:
-        made = await capture_by_weekday(self.worker.pool, *MODEL, WEEKS, groups, captured_by="test")
-        assert await self.worker.catalog.poll(), "the workers do not hear of it"
-        return made
-
-    async def rows(self, day: date) -> dict[str, dict[str, Any]]:
-        found = await self.worker.fetch(
-            "select * from ml_guard.feature_day where project_id = 'w' and day = $1", day
-        )
-        return {row["feature"]: dict(row) | {"bins": json.loads(row["bins"] or "[]")} for row in found}
-
-    async def version(self, day: date) -> int | None:
-        found: int | None = await self.worker.value(
-            "select baseline_version from ml_guard.metric_day where project_id = 'w' and day = $1", day
-        )
-        return found
+from tests.ingest.conftest import MakeBench
+from tests.ingest.product import A_DAY, MODEL, SATURDAY, SUNDAY, TUESDAY, WEEKS, Product, in_toronto, local
 
 
 @pytest.fixture
 async def product(make_bench: MakeBench) -> AsyncIterator[Product]:
     """Two weeks of a project in Toronto, closed; it is the Tuesday after them."""
-    clock = Clock(datetime(2025, 1, 21, 17, tzinfo=UTC))
-    worker: Bench = await make_bench(clock=clock)
-    await worker.fetch("truncate ml_guard.metric_day, ml_guard.feature_day")
-    await worker.fetch("update ml_guard.lease set holder = null, expires_at = '-infinity'")
-    await add_project(worker.pool, "w", ZONE)
-    await worker.catalog.poll()
-    await worker.claim()
-    async with worker.pool.acquire() as connection:
-        lease = await take(connection, CLOSER, "test", timedelta(hours=1))
-    assert lease is not None
-    executor = ThreadPoolExecutor(1)
-
-    async def ends() -> dict[int, int]:
-        return {p: len(records) for p, records in worker.logs.records.items()}
-
-    rules = Rules(
-        settle=timedelta(days=-9999)
-    )  # checkpoints note the real time, which is long after these days
-    closer = Closer(StateReader(), executor, clock, ends, TOPIC, rules)
-    made = Product(worker, clock, lease, Roller(StateReader(), executor), closer)
-    for day in WEEKS:
-        await made.folds(day)
-    await made.closes(date(2025, 1, 20))
-    yield made
-    executor.shutdown()
+    async with in_toronto(make_bench, local(TUESDAY)) as made:
+        for day in WEEKS:
+            await made.folds(day)
+        await made.closes(date(2025, 1, 20))
+        yield made
 
 
 async def test_a_saturday_is_scored_against_saturdays_and_a_tuesday_against_tuesdays(

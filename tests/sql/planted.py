@@ -128,6 +128,14 @@ async def _plant_day(connection: asyncpg.Connection, start: datetime, *, closed:
             found.p_value,
             bins_json(bins, COUNTS[feature], found.contributions),
         )
+    await connection.execute(
+        """insert into ml_guard.feature_hour (project_id, model_id, endpoint, feature, kind, day_start, day, hour, hour_at,
+               n, mean, p50, p95, baseline_version, counts)
+           values ('shop', 'churn', 'predict', 'age', 'numeric', $1, $2, 14, $3, 500, 40.5, 40, 62, 1, '{200, 200, 100}')""",
+        start,
+        start.date(),
+        start + timedelta(hours=14),
+    )
     for shard, n in ((0, 600), (1, 400)):
         await connection.execute(
             """insert into ml_guard.day_sketch (project_id, model_id, endpoint, feature, kind, day_start, shard, day,

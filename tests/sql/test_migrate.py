@@ -222,7 +222,7 @@ async def test_the_server_of_the_tests_is_a_supported_one(bare_database_url: str
         await connection.close()
 
 
-async def test_nothing_is_dropped_unless_a_setting_asks(database_url: str) -> None:
+async def test_nothing_but_the_hours_is_dropped_unless_a_setting_asks(database_url: str) -> None:
     jobs = """select proc_name, config ->> 'drop_after' as dropped from timescaledb_information.jobs
               where proc_name in ('policy_compression', 'policy_retention', 'policy_refresh_continuous_aggregate')"""
 
@@ -234,17 +234,20 @@ async def test_nothing_is_dropped_unless_a_setting_asks(database_url: str) -> No
             await connection.close()
 
     kept = [("policy_compression", None)] * 3 + [("policy_refresh_continuous_aggregate", None)] * 2
+    kept.append(("policy_retention", "35 days"))
     assert await policies() == kept
     await apply_policies(database_url, retention_days=400)
-    assert await policies() == sorted(
-        [*kept, *[("policy_retention", "402 days")] * 5], key=lambda job: job[0]
-    )
+    assert await policies() == sorted([*kept, *[("policy_retention", "402 days")] * 5])
+    await apply_policies(database_url, hours_days=14)
+    assert ("policy_retention", "14 days") in await policies()
     await apply_policies(database_url, retention_days=7)
     assert ("policy_compression", None) not in await policies()
     await apply_policies(database_url)
     assert await policies() == kept
     with pytest.raises(asyncpg.InvalidParameterValueError):
         await apply_policies(database_url, retention_days=0)
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await apply_policies(database_url, hours_days=0)
 
 
 @pytest.mark.parametrize(

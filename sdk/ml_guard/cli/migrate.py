@@ -52,7 +52,9 @@ def migrate(
 
 async def _migrate(migration: Any, settings: Any) -> list[Any]:
     applied: list[Any] = await migration.migrate(settings.database_url)
-    await migration.apply_policies(settings.database_url, retention_days=settings.retention_days)
+    await migration.apply_policies(
+        settings.database_url, retention_days=settings.retention_days, hours_days=settings.hours_days
+    )
     return applied
 
 

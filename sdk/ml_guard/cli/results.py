@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 
-from ml_guard.cli import tables
+from ml_guard.cli import hour_tables, tables
 from ml_guard.cli.connection import client
 from ml_guard.cli.failures import NEGATIVE, CommandError
 from ml_guard.cli.options import Endpoint, Feature, From, Limit, Model, OneDay, Project, To, maybe_day
 from ml_guard.cli.output import AsJson, emit
+from ml_guard.hour_shapes import HourlyFeature
 from ml_guard.shapes import DriftDay
 
 SEVERITIES = ("warning", "drift")
@@ -94,6 +95,13 @@ def drift(
         str | None,
         typer.Option("--fail-on", help="End with exit code 1 if a row is `warning` (or worse), or `drift`."),
     ] = None,
+    same_hours: Annotated[
+        bool,
+        typer.Option(
+            "--same-hours",
+            help="Today up to its last full hour against the same hours of the days before, for --project and --model.",
+        ),
+    ] = False,
     day: OneDay = None,
     from_: From = None,
     to: To = None,
@@ -109,6 +117,19 @@ def drift(
         raise CommandError(
             f"--fail-on {fail_on} is not a verdict to fail on", f"Give one of {', '.join(SEVERITIES)}."
         )
+    if same_hours:
+        if project is None or model is None:
+            raise CommandError("--same-hours is of one model", "Name it with --project and --model.")
+        if any((feature, verdict, day, from_, to)):
+            raise CommandError(
+                "--same-hours shows all features of the open day",
+                "Leave --feature, --verdict and the days out.",
+            )
+        with client(context) as api:
+            answer = api.drift_same_hours(project_id=project, model_id=model, endpoint=endpoint)
+        emit(answer, as_json, lambda: hour_tables.same_hours(answer, bins))
+        _fail(answer.features, fail_on)
+        return
     with client(context) as api:
         rows = api.drift_daily(
             project_id=project,
@@ -123,10 +144,14 @@ def drift(
             limit=limit,
         )
     emit(rows, as_json, lambda: _drift(rows, bins))
+    _fail(rows, fail_on)
+
+
+def _fail(rows: Sequence[DriftDay | HourlyFeature], fail_on: str | None) -> None:
     if fail_on is not None and any(row.verdict in SEVERITIES[SEVERITIES.index(fail_on) :] for row in rows):
         raise typer.Exit(NEGATIVE)
 
 
 def _drift(rows: Sequence[DriftDay], bins: bool) -> RenderableType:
     listing = tables.drift(rows)
-    return Group(listing, *(tables.bins(row) for row in rows if row.bins)) if bins else listing
+    return Group(listing, *(tables.bins_of_day(row) for row in rows if row.bins)) if bins else listing

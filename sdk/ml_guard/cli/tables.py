@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -202,11 +203,16 @@ def drift(rows: Iterable[s.DriftDay]) -> RenderableType:
     return rows_or("No drift rows for this choice.", made)
 
 
-def bins(row: s.DriftDay) -> RenderableType:
+def bins_of_day(row: s.DriftDay) -> RenderableType:
     """The bins of one drift row: enough to compute it again."""
     title = f"{row.model_id}/{row.endpoint} {row.day} {row.feature}: PSI {w.fixed(row.psi)}, {row.verdict}"
-    made = table("bin", ">baseline", ">day", ">points", ">count", ">of PSI", title=title)
-    for one in row.bins or []:
+    return bins(title, "baseline", row.bins or [])
+
+
+def bins(title: str, against: str, rows: Iterable[Mapping[str, Any]]) -> RenderableType:
+    """The bins of what was scored, against the shares of something."""
+    made = table("bin", f">{against}", ">day", ">points", ">count", ">of PSI", title=title)
+    for one in rows:
         made.add_row(
             escape(w.bin_name(one)),
             w.share(one["baseline_share"]),

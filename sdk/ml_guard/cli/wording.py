@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from ml_guard.hour_shapes import HourlyFeature
 from ml_guard.shapes import DriftDay
 
 VERDICT_STYLES = {
@@ -15,6 +16,7 @@ VERDICT_STYLES = {
     "insufficient_data": "quiet",
     "missing_baseline": "quiet",
     "ignored": "quiet",
+    "not_counted": "quiet",
     "type_changed": "bad",
     "missing_feature": "bad",
     "new_feature": "warn",
@@ -30,6 +32,7 @@ _WITHOUT_BINS = {
     "missing_feature": "in no event of the day",
     "new_feature": "not in the baseline",
     "ignored": "set to be ignored",
+    "not_counted": "not counted in the baseline's bins from the day's beginning",
 }
 
 
@@ -87,7 +90,7 @@ def verdict(name: str) -> str:
     return f"[{VERDICT_STYLES.get(name, 'name')}]{name}[/]"
 
 
-def what_moved(row: DriftDay) -> str:
+def what_moved(row: DriftDay | HourlyFeature) -> str:
     """What moved, in one sentence: the bins whose share changed most, in percentage points.
 
     With the day's bins (`bins=True`); without, or where nothing is scored, what can be said instead.
