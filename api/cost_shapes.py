@@ -41,6 +41,19 @@ class CostDay(BaseModel):
     pulled_at: datetime
 
 
+class PulledCosts(BaseModel):
+    """What became of the days that were asked for."""
+
+    project_id: str
+    first: date
+    last: date
+    pulled: list[date] = Field(description="Days that were written now.")
+    kept: list[date] = Field(description="Days that were there and stay as they were.")
+    unanswered: list[date] = Field(description="Days of which AWS said nothing.")
+    aws_requests: int = Field(description="Requests that AWS was sent, each of which it charges for.")
+    items: list[CostDay] = Field(description="All of these days as they stand now, the newest first.")
+
+
 class CostFilter(BaseModel):
     """Which of AWS's costs are a project's, and how the schedule stands."""
 

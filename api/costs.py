@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from api.cost_shapes import CostDay, CostFilter, NewCostFilter
+from api.cost_shapes import CostDay, CostFilter, NewCostFilter, PulledCosts
 from api.days import DayParameter, ProjectId, span
 from api.door.access import Operate, Read, the_project, the_projects
-from api.paging import Cursor, Limit, Page, cut, decode, encode
-from api.problems import Problem
+from api.paging import MOST, Cursor, Limit, Page, cut, decode, encode
+from api.problems import Problem, invalid
 from api.services import services_of
 from stream.costs import question
+from stream.costs.explorer import Explorer
+from stream.costs.pull import pull
+from stream.costs.window import yesterday
 from stream.store import costs
 from stream.store.reading import Order
 
 router = APIRouter(prefix="/costs", tags=["costs"])
 
 Of = Annotated[str, Query(min_length=1, max_length=256)]
+
+DAYS_MOST = 100
+"""Days of one pull; AWS keeps fourteen months of them."""
 
 
 @router.get("/daily", response_model=Page[CostDay])
@@ -53,6 +59,67 @@ async def daily_costs(
     rows, end = cut(rows, limit)
     following = None if end is None else encode([end[column] for column in costs.COST_ORDER], asked)
     return {"items": rows, "next_cursor": following}
+
+
+@router.post("/pull", response_model=PulledCosts)
+async def pull_costs(
+    request: Request,
+    who: Operate,
+    project_id: Of,
+    day: Annotated[DayParameter, Query(description="One UTC day; without any, yesterday.")] = None,
+    first: Annotated[DayParameter, Query(alias="from", description="First UTC day.")] = None,
+    last: Annotated[DayParameter, Query(alias="to", description="Last UTC day, included.")] = None,
+    overwrite: Annotated[
+        bool, Query(description="Ask for days that are there as well, and put what AWS says in their place.")
+    ] = False,
+) -> Any:
+    """Ask AWS for days that have ended in UTC. Each page of its answer is a request that AWS charges for."""
+    services = services_of(request)
+    await the_project(services, who, project_id)
+    now = datetime.now(UTC)
+    first, last = _days(*span(day, first, last), yesterday(now))
+    async with services.database.connection() as connection:
+        found = await costs.read_filter(connection, project_id)
+    if found is None:
+        raise unknown_filter(project_id)
+    done = await pull(
+        services.database.connection,
+        Explorer(services.settings.aws_ce_region),
+        project_id,
+        costs.filter_of(found),
+        first,
+        last,
+        overwrite=overwrite,
+        now=now,
+    )
+    async with services.database.connection() as connection:
+        rows = await costs.daily(connection, project_ids=[project_id], first=first, last=last, limit=MOST)
+    return {
+        "project_id": project_id,
+        "first": first,
+        "last": last,
+        "pulled": done.pulled,
+        "kept": done.kept,
+        "unanswered": done.unanswered,
+        "aws_requests": done.requests,
+        "items": rows,
+    }
+
+
+def _days(first: date | None, last: date | None, latest: date) -> tuple[date, date]:
+    """The days to pull, at most up to the `latest` that has ended."""
+    last = last or latest
+    first = first or last
+    if last > latest:
+        raise invalid(
+            "day" if first == last else "to",
+            f"AWS's days are UTC's, and the latest that has ended is {latest}",
+        )
+    if first > last:
+        raise invalid("from", f"it lies after {last}, the latest UTC day that has ended")
+    if (last - first).days >= DAYS_MOST:
+        raise invalid("from", f"a pull is of at most {DAYS_MOST} days")
+    return first, last
 
 
 @router.get("/filter", response_model=CostFilter)

@@ -7,9 +7,9 @@ Problem
         unknown_alert unknown_cost_filter
     400 invalid_json invalid_encoding      405 method_not_allowed      408 request_timeout
     409 conflict               413 payload_too_large                   415 unsupported_media_type
-    422 invalid_request        429 rate_limited
+    422 invalid_request        424 aws_refused                         429 rate_limited
     500 internal_error         503 broker_unavailable buffer_full too_many_streams
-        database_unavailable
+        database_unavailable aws_unavailable
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from stream.closing.errors import CaptureError
+from stream.costs.errors import CostError
 from stream.days import UnknownZoneError
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,14 @@ CODES: Mapping[str, tuple[int, str]] = {
     "payload_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "This type of body is not taken"),
     "invalid_request": (422, "The request is not valid"),
+    "aws_refused": (424, "AWS does not say what it costs as things stand"),
     "rate_limited": (429, "The key sends too much"),
     "internal_error": (500, "The server failed"),
     "broker_unavailable": (503, "Kafka does not answer"),
     "buffer_full": (503, "The bridge has more than it can hold"),
     "too_many_streams": (503, "No more live streams are possible"),
     "database_unavailable": (503, "The database does not answer"),
+    "aws_unavailable": (503, "AWS does not answer now"),
 }
 BY_STATUS = {status: code for code, (status, _) in reversed(list(CODES.items()))}
 
@@ -146,6 +149,13 @@ def from_capture(error: CaptureError) -> Problem:
     return Problem(code, str(error), reason=error.code)
 
 
+def from_costs(error: CostError) -> Problem:
+    """What stands between AWS and a project's costs. 424 is not tried again by itself: each try may cost."""
+    if error.retriable:
+        return Problem("aws_unavailable", f"{error}.", retry_after_s=60)
+    return Problem("aws_refused", f"{error}.")
+
+
 def internal(path: str, error: Exception) -> Problem:
     """A failure of ours: the log has it whole, the caller only that it happened."""
     log.error("failed while answering %s", path, exc_info=error)
@@ -165,4 +175,5 @@ def install(app: FastAPI) -> None:
     on(HTTPException, from_http)
     on(RequestValidationError, from_validation)
     on(CaptureError, from_capture)
+    on(CostError, from_costs)
     on(UnknownZoneError, lambda error: invalid("zone", str(error)))

@@ -27,7 +27,8 @@ def settings_page() -> str:
     prefix = StackSettings.model_config.get("env_prefix", "")
     for name, field in {**DashboardSettings.model_fields, **StackSettings.model_fields}.items():
         default = "" if field.default in (None, "") else f"`{field.default}`"
-        lines.append(f"| `{prefix}{name.upper()}` | {default} | {field.description} |")
+        variable = field.validation_alias or f"{prefix}{name.upper()}"
+        lines.append(f"| `{variable}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         description="A partition that is further behind, in records, makes the API not ready.",
     )
 
+    aws_ce_region: str | None = Field(
+        None,
+        validation_alias="AWS_CE_REGION",
+        description="The region of AWS's Cost Explorer; else `AWS_DEFAULT_REGION`, else us-east-1 (docs/costs.md).",
+    )
     public_url: str | None = Field(
         None, description="The address at which people open the dashboard: alerts link to it."
     )

@@ -22,6 +22,22 @@ def costs_daily(
     return Listing("/costs/daily", s.CostDay, query, limit)
 
 
+def pull_costs(
+    project_id: str,
+    *,
+    day: Dates | None = None,
+    from_: Dates | None = None,
+    to: Dates | None = None,
+    overwrite: bool | None = None,
+) -> Call[s.PulledCosts]:
+    """Ask AWS for UTC days that have ended (yesterday, if none is named); days that are there stay, unless `overwrite`.
+
+    AWS charges for each request of its Cost Explorer.
+    """
+    query = _days(project_id, None, None, day, from_, to, None) | _given(overwrite=overwrite)
+    return Call("POST", "/costs/pull", s.PulledCosts, query)
+
+
 def cost_filter(project_id: str) -> Call[s.CostFilter]:
     """Which of AWS's costs are the project's, and how its schedule stands."""
     return Call("GET", "/costs/filter", s.CostFilter, {"project_id": project_id})

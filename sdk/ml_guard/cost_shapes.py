@@ -27,6 +27,19 @@ class CostDay(Shape, frozen=True, kw_only=True):
     pulled_at: datetime
 
 
+class PulledCosts(Shape, frozen=True, kw_only=True):
+    """What became of the days that a pull asked for; `unanswered`: AWS said nothing of them."""
+
+    project_id: str
+    first: date
+    last: date
+    pulled: list[date] = msgspec.field(default_factory=list)
+    kept: list[date] = msgspec.field(default_factory=list)
+    unanswered: list[date] = msgspec.field(default_factory=list)
+    aws_requests: int = 0
+    items: list[CostDay] = msgspec.field(default_factory=list)
+
+
 class CostFilter(Shape, frozen=True, kw_only=True):
     """Which of AWS's costs are a project's, and how the schedule stands."""
 

@@ -201,6 +201,7 @@ class AsyncAlertPolicies(AsyncGroup):
 class Costs(Group):
     """`client.costs`"""
 
+    pull = one(cost_calls.pull_costs)
     filter = one(cost_calls.cost_filter)
     set_filter = one(cost_calls.set_cost_filter)
     delete_filter = one(cost_calls.delete_cost_filter)
@@ -209,6 +210,7 @@ class Costs(Group):
 class AsyncCosts(AsyncGroup):
     """`client.costs`"""
 
+    pull = async_one(cost_calls.pull_costs)
     filter = async_one(cost_calls.cost_filter)
     set_filter = async_one(cost_calls.set_cost_filter)
     delete_filter = async_one(cost_calls.delete_cost_filter)

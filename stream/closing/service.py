@@ -1,8 +1,9 @@
 """How does the closing run inside a worker, beside the fetching?
 
-Every worker runs it; the one that holds the lease works. Five loops share the lease: one keeps it, one rolls up
-changed model-days, one closes days, one makes alerts of the results, one sends their messages. What a loop writes is
-fenced by the lease's epoch, so two that believe themselves leader do no harm. A database that is away is waited for.
+Every worker runs it; the one that holds the lease works. Six loops share the lease: one keeps it, one rolls up
+changed model-days, one closes days, one makes alerts of the results, one sends their messages, one asks AWS for costs.
+What a loop writes is fenced by the lease's epoch, so two that believe themselves leader do no harm. A database that is
+away is waited for.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from stream.closing.lease import LASTS, LeaseKeeper
 from stream.closing.reading import StateReader
 from stream.closing.rollup import Roller
 from stream.closing.steps import Rules
+from stream.costs.explorer import Explorer
+from stream.costs.pull import CostSchedule
 from stream.settings import Settings
 from stream.store.closing import ProjectDayKey
 from stream.store.lease import Lease, LeaseLostError
@@ -41,6 +44,7 @@ ROLLUP_EVERY_S = 0.05
 CLOSE_EVERY_S = 0.5
 ALERT_EVERY_S = 0.5
 DELIVER_EVERY_S = 0.25
+COSTS_EVERY_S = 5.0
 HOUSEKEEPING_EVERY_S = 60.0
 RETRY_AFTER_S = 1.0
 
@@ -51,7 +55,7 @@ AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What a database that is away, restarting or refusing looks like."""
 
 # Connections are made when they are needed: one keeps the lease, even while the others are long at work.
-_CONNECTIONS = 5
+_CONNECTIONS = 6
 
 Work = Callable[[Connection, Lease], Awaitable[bool]]
 
@@ -62,7 +66,7 @@ class ClosingService:
     Parameters
     ----------
     database : str or Pool
-        A URL, or a pool of at least five connections.
+        A URL, or a pool of at least six connections.
     clock : callable
         The time, an aware datetime in UTC.
     end_offsets : callable
@@ -105,6 +109,7 @@ class ClosingService:
             timedelta(days=settings.alert_days),
         )
         self._courier = Courier(receivers, clock, timedelta(hours=settings.alert_give_up_hours))
+        self._costs = CostSchedule(clock, Explorer(settings.aws_ce_region))
         self._stop = asyncio.Event()
         self._unrefreshed: set[Range] = set()
         self._refresh_at_s = 0.0
@@ -143,6 +148,9 @@ class ClosingService:
             asyncio.create_task(self._repeat(pool, self._evaluator.step, ALERT_EVERY_S), name="alerts"),
             asyncio.create_task(
                 self._repeat(pool, self._courier.step, DELIVER_EVERY_S, rests=False), name="messages"
+            ),
+            asyncio.create_task(
+                self._repeat(pool, self._costs.step, COSTS_EVERY_S, rests=False), name="costs"
             ),
         ]
         try:

@@ -76,6 +76,7 @@ DOORS = {
     ("delete", "/alert-policies"): Try("operate", True, params={"name": "drift", "project_id": P}),
     ("post", "/alert-policies/try"): Try("read", True, body={"condition": "drift", "project_id": P}),
     ("get", "/costs/daily"): Try("read", True, params={"project_id": P}),
+    ("post", "/costs/pull"): Try("operate", True, params={"project_id": P}),
     ("get", "/costs/filter"): Try("read", True, params={"project_id": P}),
     ("put", "/costs/filter"): Try("operate", True, body=_COSTS),
     ("delete", "/costs/filter"): Try("operate", True, params={"project_id": P}),

@@ -53,6 +53,7 @@ VALUES: dict[str, Any] = {
     "channels": ["slack"],
     "enabled": False,
     "past_days": 7,
+    "overwrite": True,
     "tags": {"project": ["churn"]},
     "services": ["Amazon SageMaker"],
     "accounts": ["123456789012"],
