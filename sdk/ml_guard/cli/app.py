@@ -14,6 +14,7 @@ import typer
 from ml_guard.cli import (
     alerts,
     baselines,
+    costs,
     dead_letters,
     demo,
     feature_settings,
@@ -56,8 +57,8 @@ def build() -> typer.Typer:
         if error.name not in ("embedded", "embedded.commands"):
             raise
     for module in (
-        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, alerts, ledger,
-        dead_letters,
+        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, alerts, costs,
+        ledger, dead_letters,
     ):  # fmt: skip
         module.register(app)
     _join_lines(app)

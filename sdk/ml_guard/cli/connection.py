@@ -82,7 +82,7 @@ def address(context: typer.Context, kafka: str | None = None) -> Address:
     return find(options.get("url"), options.get("api_key"), kafka)
 
 
-def client(context: typer.Context) -> MLGuardClient:
+def client(context: typer.Context, timeout_s: float = 10.0) -> MLGuardClient:
     """A client of that address."""
     where = address(context)
-    return MLGuardClient(base_url=where.url, api_key=where.api_key)
+    return MLGuardClient(base_url=where.url, api_key=where.api_key, timeout_s=timeout_s)
