@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= $(shell docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 && echo docker || echo embedded)
 
-.PHONY: lock setup setup-dev up demo dashboard screenshots down validate test lint bench docs help
+.PHONY: lock setup setup-dev up demo dashboard screenshots down validate test chaos lint bench docs help
 .DEFAULT_GOAL := help
 
 help: ## what you can ask for
@@ -50,7 +50,12 @@ test: setup-dev ## every test, on real Kafka and real TimescaleDB
 	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }
 	@test -x /usr/bin/chromium || { echo "The tests need Chromium: install chromium from your system's packages" >&2; exit 1; }
 	@test -x /usr/sbin/nginx || { echo "The tests need nginx: install nginx-light from your system's packages" >&2; exit 1; }
+	@test -x /usr/lib/postgresql/15/bin/initdb || { echo "The tests need PostgreSQL 15: install postgresql-15 from your system's packages" >&2; exit 1; }
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+chaos: setup-dev ## every fault, with a table of results; LONG=1 gives outages their true lengths
+	@test -x /usr/lib/postgresql/15/bin/initdb || { echo "Races of several backends need PostgreSQL 15: install postgresql-15 from your system's packages" >&2; exit 1; }
+	@ML_GUARD_CHAOS_LONG=$(LONG) $(BIN)/python -m tests.chaos
 
 lint: setup-dev ## style, types, and the way imports point
 	$(BIN)/ruff check .

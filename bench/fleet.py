@@ -27,6 +27,7 @@ class Fleet:
     topic: str
     log_dir: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    module: str = "stream"
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: int = 0
 
@@ -59,13 +60,18 @@ class Fleet:
         self.started += 1
         with (self.log_dir / f"worker-{self.started}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "stream"],
+                [sys.executable, "-m", self.module],
                 env=self.environment(**more),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         self.processes.append(process)
         return process
+
+    def log_of(self, process: subprocess.Popen[bytes]) -> str:
+        """All that a worker has said."""
+        path = self.log_dir / f"worker-{self.processes.index(process) + 1}.log"
+        return path.read_text(errors="replace")
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """`kill -9`."""

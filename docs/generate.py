@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dashboards.live.settings import DashboardSettings
 from docs.alerts_page import page as alerts_page
+from docs.guarantees_page import page as guarantees_page
 from embedded.settings import StackSettings
 from ml_guard.cli.reference import page as cli_page
 
@@ -32,7 +33,12 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page, "alerts.md": alerts_page}
+PAGES = {
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "alerts.md": alerts_page,
+    "guarantees.md": guarantees_page,
+}
 
 
 def main() -> None:

@@ -22,16 +22,25 @@ at Python's 5 ms a rollup that computes beside it could lengthen each of them by
 
 
 async def _main(settings: Settings) -> None:
+    """Work, and end the process from here: what Faust has left behind would be waited for, sometimes for ever."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     worker = Worker(settings)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, worker.stop)
-    await worker.run()
+    status = 0
+    try:
+        await worker.run()
+    except Exception:
+        logging.getLogger("stream").exception("the worker ends")
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main() -> int:
-    """Run until SIGTERM; the exit status is not 0 if the worker failed."""
+    """Run until SIGTERM; the exit status is not 0 if the worker failed or could not start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -44,16 +53,9 @@ def main() -> int:
         return 2
     # A policy, since Faust makes the loop of its consumer's thread itself.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    try:
-        asyncio.run(_main(settings))
-    except Exception:
-        logging.getLogger("stream").exception("the worker ends")
-        return 1
+    asyncio.run(_main(settings))
     return 0
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # Faust's threads do not always end
+    sys.exit(main())

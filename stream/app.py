@@ -195,10 +195,11 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        watchdog.stop()
         if not failed:
             await self._leave(app, ingestion)
-        await dead.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(dead.stop(), LEAVE_S)
+        watchdog.stop()
         pool.terminate()
         for task in failed:
             task.result()

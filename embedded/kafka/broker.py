@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.downloads import kafka_jars
@@ -18,9 +19,10 @@ JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.default
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{behind}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{host}:{controller_port}
 log.dirs={logs}
@@ -39,14 +41,26 @@ message.max.bytes=8388608
 """
 
 
-def start(data_dir: Path, port: int, log: Path) -> Part:
+@dataclass(frozen=True)
+class Behind:
+    """A second listener for clients behind a proxy: the broker listens on `port` and calls itself `advertised`."""
+
+    port: int
+    advertised: int
+
+
+def start(data_dir: Path, port: int, log: Path, behind: Behind | None = None) -> Part:
     """A broker that listens on `port` when this returns."""
     classpath = f"{kafka_jars()}/*"
     data_dir.mkdir(parents=True, exist_ok=True)
     properties = data_dir / "server.properties"
     logs = data_dir / "logs"
     settings = {"host": HOST, "port": port, "controller_port": free_port(), "logs": logs}
-    properties.write_text(PROPERTIES.format(**settings))
+    listeners = {
+        "behind": f",BEHIND://{HOST}:{behind.port}" if behind else "",
+        "advertised": f",BEHIND://{HOST}:{behind.advertised}" if behind else "",
+    }
+    properties.write_text(PROPERTIES.format(**settings, **listeners))
     if not (logs / "meta.properties").exists():
         _format(classpath, properties)
     part = Part("Kafka", ["java", *JVM, "-cp", classpath, "kafka.Kafka", str(properties)], log)

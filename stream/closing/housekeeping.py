@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from stream.store.aggregates import refresh_traffic
-from stream.store.closing import forget_batches
+from stream.store.batches import KEPT
+from stream.store.closing import forget_batches, newest_batch_at
 from stream.store.pool import Connection
 
-SEEN_BATCHES_FOR = timedelta(days=7)
-"""How long a retry of a batch is recognised; by the time at which the broker appended it."""
+SEEN_BATCHES_FOR = KEPT + timedelta(days=7)
+"""Longer than a retry is recognised: a retry is read later than it came, from a partition that is behind another."""
 
 _BATCHES_A_STATEMENT = 5_000
 
@@ -18,10 +19,17 @@ Range = tuple[datetime, datetime]
 
 
 async def forget_old_batches(connection: Connection, now: datetime) -> int:
-    """Forget batches that were seen too long ago, a bounded number a statement; how many those were."""
+    """Forget batches that were seen too long ago, a bounded number a statement; how many those were.
+
+    The time is the broker's, that of the newest batch: a worker whose clock has jumped, or who reads a backlog, must not
+    forget what is still to be repeated. Where the broker's own clock has jumped, the worker's holds it back.
+    """
+    newest = await newest_batch_at(connection)
+    if newest is None:
+        return 0
     forgotten = 0
     while True:
-        count = await forget_batches(connection, now - SEEN_BATCHES_FOR, _BATCHES_A_STATEMENT)
+        count = await forget_batches(connection, min(now, newest) - SEEN_BATCHES_FOR, _BATCHES_A_STATEMENT)
         forgotten += count
         if count < _BATCHES_A_STATEMENT:
             return forgotten

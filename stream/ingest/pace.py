@@ -1,12 +1,14 @@
 """When is the next checkpoint due, so that the database is neither idle nor flooded?
 
 At least `shortest_s` after the one before. When one takes longer, the time between them grows with it, so that
-checkpoints take at most `DUTY` of the time: what is left is for the rollup, the closing and the readers.
+checkpoints take at most `DUTY` of the time: what is left is for the rollup, the closing and the readers. A database
+that is very slow gets no more than `LONGEST_PAUSE_S` of rest, or the worker would seem to be stuck.
 """
 
 from __future__ import annotations
 
 DUTY = 0.3
+LONGEST_PAUSE_S = 10.0
 
 
 class Pace:
@@ -31,7 +33,8 @@ class Pace:
     def done(self, began: float, ended: float) -> None:
         """A round of checkpoints is over."""
         self.took_s = ended - began
-        self._next_at = began + max(self.shortest_s, self.took_s / DUTY)
+        rested = min(self.took_s / DUTY, self.took_s + LONGEST_PAUSE_S)
+        self._next_at = began + max(self.shortest_s, rested)
 
     def folded(self, events: int) -> None:
         """Count events that came into memory."""

@@ -219,6 +219,12 @@ async def rewrite_barriers(connection: Connection, partition: int, next_offset: 
     return int(status.rpartition(" ")[2])
 
 
+async def newest_batch_at(connection: Connection) -> datetime | None:
+    """When the broker appended the newest batch that is remembered."""
+    newest: datetime | None = await connection.fetchval("select max(appended_at) from ml_guard.seen_batch")
+    return newest
+
+
 async def forget_batches(connection: Connection, appended_before: datetime, limit: int) -> int:
     """Forget at most `limit` of the batches that were appended before; how many those were."""
     status = await connection.execute(

@@ -109,16 +109,18 @@ async def test_a_service_that_is_stopped_before_there_is_a_database_ends(world: 
     await task
 
 
-async def test_batches_are_forgotten_a_week_after_the_broker_appended_them(world: World) -> None:
-    now = world.clock.now
+async def test_batches_are_forgotten_by_the_earlier_of_the_brokers_time_and_the_clock(world: World) -> None:
+    broker, kept = world.clock.now, timedelta(days=14)
     await world.connection.executemany(
         """insert into ml_guard.seen_batch (project_id, batch_id, appended_at, topic, "partition", "offset")
            values ('shop', $1, $2, 'events', 0, 0)""",
-        [(f"old {n}", now - timedelta(days=7, seconds=1)) for n in range(3)]
-        + [("young", now - timedelta(days=6, hours=23))],
+        [(f"old {n}", broker - kept - timedelta(seconds=1)) for n in range(3)]
+        + [("young", broker - kept + timedelta(hours=1)), ("newest", broker)],
     )
-    assert await forget_old_batches(world.connection, now) == 3
-    assert await world.connection.fetchval("select batch_id from ml_guard.seen_batch") == "young"
+    assert await forget_old_batches(world.connection, broker - timedelta(hours=1)) == 0
+    assert await forget_old_batches(world.connection, broker + timedelta(days=300)) == 3
+    rows = await world.connection.fetch("select batch_id from ml_guard.seen_batch order by 1")
+    assert [row[0] for row in rows] == ["newest", "young"]
 
 
 async def test_late_traffic_below_the_watermark_shows_in_the_aggregates_once_its_day_is_refreshed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -202,20 +203,14 @@ MakeBench = Callable[..., Any]
 
 FILLED = (
     "project project_zone model stream_fence seen_batch dead_letter day_change day_close ledger_day day_sketch "
-    "bin_count traffic_minute baseline baseline_feature"
+    "bin_count traffic_minute baseline baseline_feature metric_day feature_day"
 )
 
 
-@pytest.fixture
-async def make_bench(module_database_url: str) -> AsyncIterator[MakeBench]:
+@asynccontextmanager
+async def benches(database_url: str) -> AsyncIterator[MakeBench]:
     """Makes workers over one empty database; the project `p` (UTC) exists."""
-    database_url = module_database_url
     pools: list[Pool] = []
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(
-        "truncate " + ", ".join(f"ml_guard.{table}" for table in FILLED.split()) + " cascade"
-    )
-    await connection.close()
 
     async def make(logs: FakeLogs | None = None, **settings: Any) -> Bench:
         pool = await connect(database_url)
@@ -240,9 +235,23 @@ async def make_bench(module_database_url: str) -> AsyncIterator[MakeBench]:
         ingestion.claims.broker = broker
         return Bench(ingestion, logs, broker, dead, pool, catalog)
 
-    yield make
-    for pool in pools:
-        pool.terminate()
+    try:
+        yield make
+    finally:
+        for pool in pools:
+            pool.terminate()
+
+
+@pytest.fixture
+async def make_bench(module_database_url: str) -> AsyncIterator[MakeBench]:
+    """Workers over the module's database, emptied."""
+    connection = await asyncpg.connect(module_database_url)
+    await connection.execute(
+        "truncate " + ", ".join(f"ml_guard.{table}" for table in FILLED.split()) + " cascade"
+    )
+    await connection.close()
+    async with benches(module_database_url) as make:
+        yield make
 
 
 @pytest.fixture

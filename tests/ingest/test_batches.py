@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from stream.closing.housekeeping import forget_old_batches
 from tests.ingest.conftest import NOW, Bench, FakeLogs, MakeBench, add_project, batch, event
 
 BATCH = batch(event(), event(), event(latency_ms=-1), batch_id="b-1")
@@ -93,6 +96,27 @@ async def test_a_retry_is_recognised_after_six_days_and_not_after_eight(make_ben
         await worker.read(0)
         assert await worker.checkpoint(0) == [True]
         assert await worker.events() == events
+
+
+@pytest.mark.parametrize("read_after", [timedelta(hours=-1), timedelta(hours=1), timedelta(days=6)])
+async def test_a_retry_in_a_partition_that_is_behind_counts_once_whatever_the_clock_says(
+    make_bench: MakeBench, read_after: timedelta
+) -> None:
+    """The retry came within 7 days; it is read later, or the clock is wrong, and old batches were tidied away before."""
+    worker: Bench = await make_bench()
+    await worker.claim(0, 1)
+    retried = NOW + timedelta(days=6, hours=23)
+    worker.logs.append(0, BATCH, at=NOW)
+    worker.logs.append(0, batch(event(), batch_id="meanwhile"), at=retried)
+    worker.logs.append(1, BATCH, at=retried)
+    await worker.read(0)
+    await worker.checkpoint(0)
+    async with worker.pool.acquire() as connection:
+        await forget_old_batches(connection, NOW + timedelta(days=7) + read_after)
+    await worker.read(1)
+    await worker.checkpoint(1)
+    assert await worker.events() == 2 + 1
+    assert await worker.ledger() == [("p", 3 + 1 + 3, 1, 3)]
 
 
 async def test_batches_without_an_id_are_not_deduplicated(worker: Bench) -> None:

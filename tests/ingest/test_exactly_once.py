@@ -55,6 +55,32 @@ async def test_batches_of_an_earlier_claim_are_thrown_away(worker: Bench) -> Non
     assert await worker.events() == 5
 
 
+async def test_a_partition_that_leaves_and_comes_back_to_the_same_worker_is_not_taken_from_its_memory(
+    make_bench: MakeBench,
+) -> None:
+    logs = FakeLogs()
+    one: Bench = await make_bench(logs)
+    other: Bench = await make_bench(logs)
+    await one.claim(0)
+    logs.append(0, *[event(features={"a": float(i)}) for i in range(10)])
+    await one.read(0)
+    await one.checkpoint(0)
+    logs.append(0, *[event(features={"a": float(i)}) for i in range(10, 20)])
+    await one.read(0)  # folded at the latest by a checkpoint that never comes: its session expires
+    await other.claim(0)
+    for first in (20, 30):
+        await other.read(0)
+        await other.checkpoint(0)
+        logs.append(0, *[event(features={"a": float(i)}) for i in range(first, first + 10)])
+    assert await one.claim(0) == {0: 30}
+    await one.read(0)
+    assert await one.checkpoint(0) == [True]
+    row = (await one.fetch("select n, mean, maximum from ml_guard.day_sketch where feature = 'a'"))[0]
+    assert tuple(row) == (40, pytest.approx(19.5), 39.0)
+    assert await one.ledger() == [("p", 40, 0, 0)]
+    assert await one.value('select epoch from ml_guard.stream_fence where "partition" = 0') == 3
+
+
 async def test_records_that_come_again_are_not_folded_again(worker: Bench) -> None:
     worker.logs.append(0, *[event() for _ in range(10)])
     epoch = worker.ingestion.claims.partitions[0].epoch

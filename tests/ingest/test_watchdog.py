@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stream.app import PATIENCE_S
 from stream.ingest.failpoints import Failpoints
-from stream.ingest.pace import DUTY, Pace
+from stream.ingest.pace import DUTY, LONGEST_PAUSE_S, Pace
 from stream.ingest.watchdog import EXIT_STUCK, Progress, Watchdog
 
 
@@ -67,3 +68,11 @@ def test_checkpoints_take_a_bounded_share_of_the_time() -> None:
     assert not pace.due(200.0 + 3.0 / DUTY - 0.01)
     pace.hurry()
     assert pace.due(203.0)
+
+
+def test_a_very_slow_database_does_not_make_a_worker_pause_until_it_seems_stuck() -> None:
+    pace = Pace(0.25)
+    pace.done(100.0, 140.0)
+    assert not pace.due(140.0 + LONGEST_PAUSE_S - 0.01)
+    assert pace.due(140.0 + LONGEST_PAUSE_S)
+    assert LONGEST_PAUSE_S < PATIENCE_S / 2

@@ -1,0 +1,32 @@
+"""Is every fault of the table tried by tests that exist?"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_every_fault_names_tests_that_exist() -> None:
+    known = {
+        path: {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if hasattr(node, "name")}
+        for path in {test.partition("::")[0] for fault in FAULTS for test in fault.tests}
+    }
+    missing = [
+        test
+        for fault in FAULTS
+        for test in fault.tests
+        if test.partition("::")[2] not in known[test.partition("::")[0]]
+    ]
+    assert missing == []
+
+
+def test_every_test_that_make_test_leaves_out_is_a_fault_of_the_table() -> None:
+    named = {test for fault in FAULTS for test in fault.tests}
+    for path in (ROOT / "tests/chaos").glob("test_*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                assert f"tests/chaos/{path.name}::{node.name}" in named
