@@ -1,7 +1,7 @@
-"""How do races between several backends run? On a PostgreSQL of its own, with the plain parts of the migrations.
+"""How do races between several backends run? On a PostgreSQL of its own, with the migrations in plain form.
 
 The embedded TimescaleDB has one backend, which serves its clients in turn; a server with a process a connection lets
-two transactions really meet. It has no TimescaleDB: hypertables are then tables.
+two transactions really meet. It has no TimescaleDB: hypertables are tables there, continuous aggregates views.
 """
 
 from __future__ import annotations
@@ -18,25 +18,47 @@ from types import TracebackType
 import asyncpg
 
 from embedded.process import HOST, free_port
-from stream.migrate import read, statements
+from stream.migrate import _RECORD, read, statements
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 OWNER = "postgres"
 PLAIN = "plain"
-_TIMESCALES_OWN = re.compile(r"timescaledb|traffic_(hour|day)_utc")
-"""Files about continuous aggregates and policies, which plain tables do without."""
-_HYPERTABLE = "create_hypertable"
+_CONTINUOUS = re.compile(r"create materialized view (\S+)\s+with \(timescaledb\.continuous[^)]*\) as")
+_LEFT_OUT = re.compile(
+    r"^\s*(--[^\n]*\s+)*(alter table \S+ set \(\s*timescaledb\.|create index traffic_\w+_utc)"
+)
+_STAND_INS = """
+create function public.time_bucket(width interval, at timestamptz) returns timestamptz language sql immutable
+    as $$ select date_bin(width, at, timestamptz '2000-01-03 00:00+00') $$;
+create function public.by_range(name, interval) returns text language sql immutable as $$ select 'range' $$;
+create function public.create_hypertable(regclass, text, create_default_indexes boolean) returns void
+    language sql as $$ select $$;
+create function public.add_compression_policy(regclass, compress_after interval) returns void language sql as $$ select $$;
+create function public.add_retention_policy(regclass, drop_after interval) returns void language sql as $$ select $$;
+create function public.add_continuous_aggregate_policy(
+    regclass, start_offset interval, end_offset interval, schedule_interval interval) returns void
+    language sql as $$ select $$;
+create function public.remove_compression_policy(regclass, if_exists boolean) returns void language sql as $$ select $$;
+create function public.remove_retention_policy(regclass, if_exists boolean) returns void language sql as $$ select $$;
+create function public.remove_continuous_aggregate_policy(regclass, if_exists boolean) returns void
+    language sql as $$ select $$;
+set search_path = pg_catalog, public;
+"""
+"""TimescaleDB's functions that migrations call, without TimescaleDB."""
 
 
-def plain_statements() -> list[str]:
-    """What makes the tables on a PostgreSQL without TimescaleDB, from the migrations."""
-    return [
-        statement
-        for migration in read()
-        if not _TIMESCALES_OWN.search(migration.sql)
-        for statement in statements(migration.sql)
-        if _HYPERTABLE not in statement
-    ]
+def plain_scripts() -> list[str]:
+    """The migrations, with hypertables as tables and continuous aggregates as views."""
+    scripts = []
+    for migration in read():
+        if "timescaledb." not in migration.sql:
+            scripts.append(migration.sql)
+            continue
+        kept = [statement for statement in statements(migration.sql) if not _LEFT_OUT.match(statement)]
+        scripts += [
+            _CONTINUOUS.sub(r"create view \1 as", statement).replace("with no data", "") for statement in kept
+        ]
+    return scripts
 
 
 class Native:
@@ -67,9 +89,10 @@ class Native:
     async def _migrate(self) -> None:
         connection = await asyncpg.connect(self.url(PLAIN))
         try:
-            await connection.execute("create schema ml_guard")
-            for statement in plain_statements():
-                await connection.execute(statement)
+            await connection.execute(_RECORD)
+            await connection.execute(_STAND_INS)
+            for script in plain_scripts():
+                await connection.execute(script)
         finally:
             await connection.close()
 
