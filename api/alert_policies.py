@@ -37,6 +37,7 @@ ConditionName = Literal[
     "type_change",
     "ledger",
     "expected_by",
+    "cost",
 ]
 
 
@@ -54,6 +55,7 @@ class AlertPolicy(BaseModel):
     minutes: int
     percentile: float
     local_time: str | None
+    rise_percent: float | None
     open_day: bool
     severity: Severity
     cooldown_minutes: int
@@ -78,6 +80,9 @@ class NewAlertPolicy(Strict):
     minutes: int | None = Field(None, ge=1, le=1440)
     percentile: float | None = Field(None, description=f"One of {', '.join(map(str, PERCENTILES))}.")
     local_time: str | None = Field(None, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    rise_percent: float | None = Field(
+        None, gt=0, le=1e6, description="Of `cost`: per cent above the mean of the days before."
+    )
     open_day: bool = False
     severity: Severity | None = None
     cooldown_minutes: int | None = Field(None, ge=1, le=366 * 24 * 60)
@@ -89,6 +94,12 @@ class NewAlertPolicy(Strict):
         condition = CONDITIONS[self.condition]
         if self.condition == "expected_by" and self.local_time is None:
             raise ValueError("`expected_by` needs `local_time`, such as 06:00")
+        if self.condition == "cost" and self.threshold is None and self.rise_percent is None:
+            raise ValueError("`cost` needs `threshold` or `rise_percent`")
+        if self.rise_percent is not None and self.condition != "cost":
+            raise ValueError(f"`{self.condition}` has no `rise_percent`")
+        if condition.per_project and (self.model_id, self.endpoint) != (EVERY, EVERY):
+            raise ValueError(f"`{self.condition}` is about a whole project")
         if self.open_day and not condition.may_look_at_open_day:
             raise ValueError(f"`{self.condition}` does not look at the open day")
         if self.percentile is not None and self.percentile not in PERCENTILES:

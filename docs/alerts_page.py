@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.alerting.policies import CONDITIONS, DEFAULTS, NOT_ON_BY_DEFAULT, Condition, Policy
+from stream.alerting.policies import CONDITIONS, DEFAULTS, Condition, Policy, default_of
 
 _BEGIN = """# Alerts
 
@@ -37,11 +37,20 @@ They hold for every project until a policy of the same name replaces them.
 | --- | --- | --- | --- | --- | --- |
 """
 
-_END = """
+_BATCHES = """
 
     ml-guard alerts set expected_by --project shop --model nightly --by 06:00
 
-## Policies
+"""
+
+_COSTS = """
+
+    ml-guard alerts try cost --project shop --rise 50
+    ml-guard alerts set cost --project shop --threshold 200 --rise 50 --days 7
+
+"""
+
+_END = """## Policies
 
 A policy has a name, a condition, and a scope of project, model, endpoint and feature; `*` is all of them. Of the
 policies of one name the narrowest that fits holds, whole: an exact feature before an exact endpoint, an exact model,
@@ -103,7 +112,7 @@ def page() -> str:
     """The page, as Markdown."""
     conditions = "".join(_condition(one) for one in CONDITIONS.values())
     defaults = "".join(_default(one) for one in DEFAULTS)
-    return f"{_BEGIN}{conditions}\n{_MIDDLE}{defaults}\n{_expected()}{_END}"
+    return f"{_BEGIN}{conditions}\n{_MIDDLE}{defaults}\n{_expected()}{_BATCHES}{_cost()}{_COSTS}{_END}"
 
 
 def _condition(one: Condition) -> str:
@@ -121,10 +130,18 @@ def _default(one: Policy) -> str:
 
 
 def _expected() -> str:
-    one = NOT_ON_BY_DEFAULT
+    one = default_of("expected_by")
     return (
         f"`{one.condition}` is for models that run in batches ({one.severity}, cooldown {hours(one.cooldown_minutes)}) "
         "and is on only where it is set:"
+    )
+
+
+def _cost() -> str:
+    one = default_of("cost")
+    return (
+        f"`{one.condition}` needs a project's filter of costs (docs/costs.md) and an amount, a rise or both "
+        f"({one.severity}, mean of {one.days} days, cooldown {hours(one.cooldown_minutes)}). It is off until it is set:"
     )
 
 

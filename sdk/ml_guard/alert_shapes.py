@@ -95,6 +95,7 @@ class AlertPolicy(Shape, frozen=True, kw_only=True):
     minutes: int = 30
     percentile: float = 0.95
     local_time: str | None = None
+    rise_percent: float | None = None
     open_day: bool = False
     severity: str
     cooldown_minutes: int

@@ -60,7 +60,7 @@ class Evaluator:
     _timed_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        self._timed = TimedJudge(self.end_offsets, self.topic)
+        self._timed = TimedJudge(self.end_offsets, self.topic, self.young)
 
     async def step(self, connection: Connection, lease: Lease) -> bool:
         """One step; whether more results are waiting.

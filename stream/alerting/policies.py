@@ -41,6 +41,8 @@ class Condition:
     on_closed_days: bool = True
     per_feature: bool = False
     may_look_at_open_day: bool = False
+    per_project: bool = False
+    """Whether it is about a whole project and no model of it."""
 
 
 CONDITIONS = {
@@ -107,6 +109,7 @@ CONDITIONS = {
             "",
             "the last 7 days",
             on_closed_days=False,
+            per_project=True,
         ),
         Condition(
             "expected_by",
@@ -114,6 +117,15 @@ CONDITIONS = {
             "",
             "the local day",
             on_closed_days=False,
+        ),
+        Condition(
+            "cost",
+            "a UTC day that cost more on AWS than `threshold`, or more than `rise_percent` above the mean of the "
+            "`days` days before it, of 3 at least; the latest three days are looked at, since AWS restates them",
+            "amount in the currency of the project's filter",
+            "the latest 3 UTC days",
+            on_closed_days=False,
+            per_project=True,
         ),
     )
 }
@@ -134,6 +146,7 @@ class Policy:
     minutes: int = 30
     percentile: float = 0.95
     local_time: str | None = None
+    rise_percent: float | None = None
     open_day: bool = False
     severity: Severity = "warning"
     cooldown_minutes: int = 3 * DAY_MINUTES
@@ -168,7 +181,11 @@ DEFAULTS: tuple[Policy, ...] = (
 )
 """They hold for every project until a policy of the same name and scope replaces them."""
 
-NOT_ON_BY_DEFAULT = Policy("expected_by", "expected_by", severity="critical", cooldown_minutes=240)
+NOT_ON_BY_DEFAULT: tuple[Policy, ...] = (
+    Policy("expected_by", "expected_by", severity="critical", cooldown_minutes=240),
+    Policy("cost", "cost", days=7),
+)
+"""What a policy of these has where nothing is said; they need a time or an amount that nobody can guess."""
 
 
 def default_of(condition: str) -> Policy:
@@ -177,7 +194,7 @@ def default_of(condition: str) -> Policy:
     >>> default_of("silence").minutes, default_of("expected_by").severity
     (30, 'critical')
     """
-    return next(policy for policy in (*DEFAULTS, NOT_ON_BY_DEFAULT) if policy.condition == condition)
+    return next(policy for policy in (*DEFAULTS, *NOT_ON_BY_DEFAULT) if policy.condition == condition)
 
 
 def with_defaults(stored: Iterable[Policy]) -> list[Policy]:

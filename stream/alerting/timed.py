@@ -1,4 +1,4 @@
-"""What does time alone decide: silence, batches that are late, a ledger that does not balance?
+"""What does time alone decide: silence, batches that are late, a ledger that does not balance, costs?
 
 Silence is judged up to an instant of which everything is folded: the end offsets are noted, and once every fence has
 passed them, what was sent up to then has been counted. A backlog is therefore never taken for silence.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from stream.alerting.costs import judge_costs, midnight
 from stream.alerting.findings import Finding
 from stream.alerting.policies import PolicyBook, Subject
 from stream.alerting.round import Round
@@ -22,6 +23,7 @@ from stream.store.alert_facts import (
     LedgerGap,
     ModelTraffic,
     read_calendars,
+    read_costs,
     read_gaps,
     read_models,
     read_requests,
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 LOOKS_BACK = timedelta(days=8)
 LEDGER_DAYS = timedelta(days=7)
+COST_DAYS = timedelta(days=31)
+"""The longest row of days that a policy takes the mean of (14) before each of the latest, and two weeks without a pull."""
 
 
 @dataclass
@@ -41,6 +45,7 @@ class TimedJudge:
 
     end_offsets: Callable[[], Awaitable[Mapping[int, int]]]
     topic: str
+    young: timedelta
     _barrier: tuple[datetime, dict[int, int]] | None = None
     _said: dict[tuple[Subject, str], str] = field(default_factory=dict)
 
@@ -48,6 +53,7 @@ class TimedJudge:
         """Tell the round what is found and what is over."""
         calendars = await read_calendars(connection)
         await self._judge_ledger(connection, round_, book, calendars, now)
+        await self._judge_costs(connection, round_, book, calendars, now)
         known_until = await self._known_until(connection, now)
         if known_until is not None:
             await self._judge_traffic(connection, round_, book, calendars, known_until)
@@ -124,6 +130,34 @@ class TimedJudge:
                     round_.found(subject, found)
                 elif round_.is_open(subject, name):
                     round_.over(subject, name, "every event of the last 7 days is accounted for")
+
+    async def _judge_costs(
+        self,
+        connection: Connection,
+        round_: Round,
+        book: PolicyBook,
+        projects: Iterable[str],
+        now: datetime,
+    ) -> None:
+        names = [name for name in book.names if "cost" in book.conditions(name)]
+        if not names:
+            return
+        known = await read_costs(connection, (now - COST_DAYS).date())
+        for name in names:
+            for project_id in projects:
+                subject = Subject(project_id)
+                policy = book.of(name, subject)
+                if policy is None or policy.condition != "cost":
+                    continue
+                if project_id not in known:
+                    round_.over(subject, name, "no filter says any more which costs are the project's")
+                    continue
+                judgement = judge_costs(policy, known[project_id])
+                if (found := judgement.finding) is not None and found.day is not None:
+                    ended = midnight(found.day) + timedelta(days=1)
+                    round_.found(subject, found, may_open=ended > now - self.young)
+                else:
+                    self._tell(round_, subject, name, judgement)
 
 
 def asked_spans(

@@ -7,20 +7,22 @@ so what the open day looked like in between is not tried.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from stream.alerting.costs import ProjectCosts, judge_costs, midnight
 from stream.alerting.findings import HISTORY, Finding, ModelDay, judge
 from stream.alerting.policies import CONDITIONS, Policy, PolicyBook, Subject
-from stream.alerting.timed import LOOKS_BACK, judge_ledger, judge_traffic
+from stream.alerting.timed import COST_DAYS, LOOKS_BACK, judge_ledger, judge_traffic
 from stream.alerting.traffic import Span
 from stream.days import Calendar, to_us
 from stream.store.alert_facts import (
     ModelTraffic,
     read_calendars,
+    read_costs,
     read_days,
     read_gaps,
     read_minutes,
@@ -73,6 +75,8 @@ async def try_policy(
     calendars = await read_calendars(connection)
     if tried.condition == "ledger":
         return await _ledger(connection, book, tried, calendars, project_ids, since)
+    if tried.condition == "cost":
+        return _costs(tried, await read_costs(connection, (since - COST_DAYS).date(), project_ids), since)
     subjects = [
         subject
         for subject in await read_subjects(connection, project_ids)
@@ -195,3 +199,22 @@ async def _ledger(
             if finding is not None:
                 fired.append(Fired(subject, finding.since, finding.since, None, finding.what))
     return Tried(0, 0, tuple(fired), ())
+
+
+def _costs(policy: Policy, known: Mapping[str, ProjectCosts], since: datetime) -> Tried:
+    fired: list[Fired] = []
+    unknown: list[Unjudged] = []
+    for project_id, costs in known.items():
+        subject = Subject(project_id)
+        if not policy.fits(subject):
+            continue
+        episodes = _Episodes(subject)
+        for index, day in enumerate(costs.days):
+            ended_at = midnight(day.day) + timedelta(days=1)
+            if ended_at > since:
+                judgement = judge_costs(policy, ProjectCosts(costs.currency, costs.days[: index + 1]))
+                episodes.take(judgement.finding, bool(judgement.over), ended_at)
+        fired += episodes.all
+        if not costs.days:
+            unknown.append(Unjudged(subject, judge_costs(policy, costs).unknown))
+    return Tried(0, 0, tuple(fired), tuple(unknown))

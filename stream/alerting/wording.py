@@ -31,12 +31,14 @@ class Place:
     public_url: str | None = None
 
     def link(self, episode: Episode) -> str | None:
-        """The dashboard's page of the worst feature, of the model, or of the whole."""
+        """The dashboard's page of the worst feature, of the model, of the costs, or of the whole."""
         if not self.public_url:
             return None
         subject = episode.subject
         query: dict[str, str] = {"page": "overview"}
-        if subject.model_id:
+        if episode.condition == "cost":
+            query = {"page": "costs", "project": subject.project_id}
+        elif subject.model_id:
             query = {"page": "model", "project": subject.project_id, "model": subject.model_id,
                      "endpoint": subject.endpoint}  # fmt: skip
             if episode.details.features:

@@ -1,14 +1,17 @@
-"""What must be known to judge: results of days, requests by minute, the ledger, the zones?"""
+"""What must be known to judge: results of days, requests by minute, the ledger, costs, the zones?"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
+from itertools import groupby
 
 import msgspec
 import numpy as np
 
+from stream.alerting.costs import CostFact, ProjectCosts
 from stream.alerting.findings import FeatureFact, ModelDay
 from stream.alerting.policies import Subject
 from stream.alerting.traffic import Span
@@ -206,6 +209,39 @@ async def read_gaps(
         None if project_ids is None else list(project_ids),
     )
     return [LedgerGap(*row) for row in rows]
+
+
+async def read_costs(
+    connection: Connection, since: date, project_ids: Collection[str] | None = None
+) -> dict[str, ProjectCosts]:
+    """The costs since then of projects that have a filter, in the filter's currency."""
+    rows = await connection.fetch(
+        """select f.project_id, f.currency, c.day, c.amount, c.services, c.estimated
+             from ml_guard.cost_filter f
+             left join ml_guard.cost_day c
+               on c.project_id = f.project_id and c.currency = f.currency and c.day >= $1
+            where $2::text[] is null or f.project_id = any($2::text[])
+            order by f.project_id, c.day""",
+        since,
+        None if project_ids is None else list(project_ids),
+    )
+    found: dict[str, ProjectCosts] = {}
+    for project_id, of in groupby(rows, key=lambda row: str(row["project_id"])):
+        days = list(of)
+        found[project_id] = ProjectCosts(
+            days[0]["currency"],
+            [
+                CostFact(
+                    row["day"],
+                    row["amount"],
+                    msgspec.json.decode(row["services"], type=dict[str, Decimal]),
+                    row["estimated"],
+                )
+                for row in days
+                if row["day"] is not None
+            ],
+        )
+    return found
 
 
 async def read_subjects(connection: Connection, project_ids: Collection[str] | None) -> list[Subject]:

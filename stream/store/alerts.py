@@ -17,8 +17,8 @@ from stream.store.reading import Row, Where
 
 POLICY_KEY = ("name", "project_id", "model_id", "endpoint", "feature")
 _POLICY_COLUMNS = (
-    *POLICY_KEY, "condition", "threshold", "days", "minutes", "percentile", "local_time", "open_day", "severity",
-    "cooldown_minutes", "channels", "enabled",
+    *POLICY_KEY, "condition", "threshold", "days", "minutes", "percentile", "local_time", "rise_percent", "open_day",
+    "severity", "cooldown_minutes", "channels", "enabled",
 )  # fmt: skip
 ALERT_KEY = ("opened_at", "alert_id")
 _ALERT_COLUMNS = (

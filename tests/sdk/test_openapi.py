@@ -50,6 +50,7 @@ VALUES: dict[str, Any] = {
     "percentile": 0.9,
     "open_day": True,
     "cooldown_minutes": 60,
+    "rise_percent": 50.0,
     "channels": ["slack"],
     "enabled": False,
     "past_days": 7,

@@ -141,6 +141,10 @@ def _window(row: s.AlertPolicy) -> str:
         return f"{days}, open day too" if row.open_day else days
     if row.condition == "silence":
         return f"{row.minutes} min"
+    if row.condition == "cost":
+        if row.rise_percent is None:
+            return ""
+        return f"+{row.rise_percent:g} %, {row.days} day{'' if row.days == 1 else 's'} before"
     if row.condition == "expected_by":
         return f"by {row.local_time}"
     return f"p{100 * row.percentile:.0f}, 1 day" if row.condition == "latency" else ""

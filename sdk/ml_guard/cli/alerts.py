@@ -17,7 +17,7 @@ Id = Annotated[str, typer.Argument(metavar="ALERT", help="Its id, as `alerts lis
 Condition = Annotated[
     str,
     typer.Argument(
-        help="drift, prediction, latency, silence, missing_values, feature_set, type_change, ledger or expected_by."
+        help="drift, prediction, latency, silence, missing_values, feature_set, type_change, ledger, expected_by or cost."
     ),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Its name; by default the condition.")]
@@ -26,10 +26,13 @@ OfModel = Annotated[str, typer.Option("--model", help="The model; * for all.")]
 OfEndpoint = Annotated[str, typer.Option("--endpoint", help="The endpoint; * for all.")]
 OfFeature = Annotated[str, typer.Option("--feature", help="The feature; * for all.")]
 Threshold = Annotated[float | None, typer.Option("--threshold", help="As docs/alerts.md has it.")]
-Days = Annotated[int | None, typer.Option("--days", help="Closed days in a row.")]
+Days = Annotated[int | None, typer.Option("--days", help="Closed days in a row; of costs, days before.")]
 Minutes = Annotated[int | None, typer.Option("--minutes", help="Minutes of silence.")]
 Percentile = Annotated[float | None, typer.Option("--percentile", help="0.5, 0.9, 0.95 or 0.99.")]
 By = Annotated[str | None, typer.Option("--by", help="Local time by which events are expected, HH:MM.")]
+Rise = Annotated[
+    float | None, typer.Option("--rise", help="Per cent above the mean of the days before, of costs.")
+]
 OpenDay = Annotated[bool, typer.Option("--open-day", help="Let the open day alert as well.")]
 
 
@@ -114,6 +117,7 @@ def set_(
     minutes: Minutes = None,
     percentile: Percentile = None,
     by: By = None,
+    rise: Rise = None,
     open_day: OpenDay = False,
     severity: Annotated[str | None, typer.Option("--severity", help="info, warning or critical.")] = None,
     cooldown: Annotated[
@@ -132,7 +136,7 @@ def set_(
     with client(context) as api:
         row = api.alert_policies.set(
             **_policy(condition, name, project, model, endpoint, feature, threshold, days, minutes, percentile, by,
-                      open_day),
+                      rise, open_day),
             severity=severity,
             cooldown_minutes=cooldown,
             channels=channel or None,
@@ -175,13 +179,14 @@ def try_(
     minutes: Minutes = None,
     percentile: Percentile = None,
     by: By = None,
+    rise: Rise = None,
     as_json: AsJson = False,
 ) -> None:
     """Try a policy over the stored past before it is set."""
     with client(context) as api:
         answer = api.alert_policies.try_out(
             **_policy(condition, None, project, model, endpoint, feature, threshold, days, minutes, percentile, by,
-                      False),
+                      rise, False),
             past_days=past_days,
         )  # fmt: skip
     emit(answer, as_json, lambda: tables.tried(answer))
@@ -199,6 +204,7 @@ def _policy(
     minutes: int | None,
     percentile: float | None,
     by: str | None,
+    rise: float | None,
     open_day: bool,
 ) -> dict[str, Any]:
     return {
@@ -213,5 +219,6 @@ def _policy(
         "minutes": minutes,
         "percentile": percentile,
         "local_time": by,
+        "rise_percent": rise,
         "open_day": open_day or None,
     }

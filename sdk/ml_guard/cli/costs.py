@@ -135,10 +135,10 @@ def days(rows: Sequence[s.CostDay]) -> RenderableType:
             escape(row.project_id),
             str(row.day),
             "[warn]estimated[/]" if row.estimated else "final",
-            money(row.amount),
+            w.money(row.amount),
             row.currency,
             w.count(row.requests),
-            w.ABSENT if row.cost_per_1000 is None else money(row.cost_per_1000),
+            w.ABSENT if row.cost_per_1000 is None else w.money(row.cost_per_1000),
             escape(_most(row)),
         )
     return rows_or(
@@ -176,20 +176,9 @@ def filter_table(row: s.CostFilter) -> RenderableType:
     return Group(made, error) if error else made
 
 
-def money(amount: Decimal) -> str:
-    """An amount to the cent, or with two digits where that would show nothing of it.
-
-    >>> money(Decimal("1234.5678")), money(Decimal("0.000000001234")), money(Decimal(0)), money(Decimal("-0.004"))
-    ('1,234.57', '0.0000000012', '0.00', '-0.0040')
-    """
-    if amount == 0 or abs(amount) >= Decimal("0.01"):
-        return f"{amount:,.2f}"
-    return f"{amount:,.{1 - amount.adjusted()}f}"
-
-
 def _most(row: s.CostDay) -> str:
     largest = sorted(row.services.items(), key=lambda part: -abs(part[1]))[:SERVICES]
-    return ", ".join(f"{name} {money(part)}" for name, part in largest)
+    return ", ".join(f"{name} {w.money(part)}" for name, part in largest)
 
 
 def _tags(given: list[str] | None) -> dict[str, list[str]] | None:

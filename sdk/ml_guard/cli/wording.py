@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from ml_guard.hour_shapes import HourlyFeature
@@ -62,6 +63,17 @@ def fixed(value: float | None, digits: int = 3) -> str:
 def share(value: float | None) -> str:
     """A share as per cent."""
     return ABSENT if value is None else f"{100 * value:.1f} %"
+
+
+def money(amount: Decimal) -> str:
+    """An amount to the cent, or with two digits where that would show nothing of it.
+
+    >>> money(Decimal("1234.5678")), money(Decimal("0.000000001234")), money(Decimal(0)), money(Decimal("-0.004"))
+    ('1,234.57', '0.0000000012', '0.00', '-0.0040')
+    """
+    if amount == 0 or abs(amount) >= Decimal("0.01"):
+        return f"{amount:,.2f}"
+    return f"{amount:,.{1 - amount.adjusted()}f}"
 
 
 def chance(value: float | None) -> str:
