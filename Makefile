@@ -31,6 +31,7 @@ demo: setup ## start everything, replay a synthetic topic, print metrics and dri
 	@STACK=$(STACK) $(BIN)/ml-guard demo
 
 ifeq ($(STACK),docker)
+up: export ML_GUARD_AWS_DIR ?= $(wildcard $(HOME)/.aws)
 up:
 	docker compose up --build --detach --wait
 down: setup

@@ -91,8 +91,12 @@ def _judge_day(policy: Policy, costs: ProjectCosts, day: CostFact) -> _Dear | No
     if day.amount <= bound:
         return None
     rise = (day.amount / mean - 1) * 100
-    words = f"{said}, {rise:,.0f} % above the mean of {len(before)} days before ({money(mean)})"
+    words = f"{said}, {rise:,.0f} % above the {_mean_of(before)} ({money(mean)})"
     return _Dear(day, bound, words, _note(costs, day, before))
+
+
+def _mean_of(before: Sequence[CostFact]) -> str:
+    return "day before" if len(before) == 1 else f"mean of {len(before)} days before"
 
 
 def _mean(amounts: Sequence[Decimal]) -> Decimal:
@@ -113,6 +117,6 @@ def _note(costs: ProjectCosts, day: CostFact, before: Sequence[CostFact]) -> str
         for name, by in largest
         if abs(by) >= NOTICED_SHARE * abs(day.amount) and by
     ]
-    against = f"against the mean of {len(before)} days before" if before else "with no day before to compare"
+    against = f"against the {_mean_of(before)}" if before else "with no day before to compare"
     parts = [f"{', '.join(shown)} {costs.currency} {against}."] if shown else []
     return " ".join([*parts, *(["AWS still calls it an estimate."] if day.estimated else [])])

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -84,7 +86,7 @@ class Explorer:
         CostError
             If AWS does not say; see `stream.costs.errors`.
         """
-        return await asyncio.to_thread(self._bill, chosen, first, last)
+        return await _in_thread(lambda: self._bill(chosen, first, last))
 
     def _bill(self, chosen: CostFilter, first: date, last: date) -> Bill:
         pages = self._pages(question(chosen, first, last))
@@ -109,6 +111,32 @@ class Explorer:
         raise BadBillError(
             f"Cost Explorer's answer does not end after {PAGES_MOST} pages: ask for fewer days"
         )
+
+
+async def _in_thread(work: Callable[[], Bill]) -> Bill:
+    """Work beside the loop. A daemon thread, since a process that ends is not to wait for AWS."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Bill] = loop.create_future()
+
+    def tell(answer: Bill | Exception) -> None:
+        if done.cancelled():
+            return
+        if isinstance(answer, Exception):
+            done.set_exception(answer)
+        else:
+            done.set_result(answer)
+
+    def run() -> None:
+        answer: Bill | Exception
+        try:
+            answer = work()
+        except Exception as error:
+            answer = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, answer)
+
+    threading.Thread(target=run, name="cost-explorer", daemon=True).start()
+    return await done
 
 
 def client(region: str | None = None) -> CostExplorerClient:

@@ -48,7 +48,9 @@ class Ports:
 def environment(service: str, ports: Ports) -> dict[str, str]:
     """What the container would see, on top of what a process of this machine needs to run at all."""
     given = {
-        name: ports.placed(interpolated(value)) for name, value in SERVICES[service]["environment"].items()
+        name: ports.placed(interpolated(value))
+        for name, value in SERVICES[service]["environment"].items()
+        if value is not None  # it is the shell's, where that has it
     }
     if service == "api":
         given["ML_GUARD_API_PORT"] = str(ports.api)

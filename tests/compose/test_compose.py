@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from embedded.process import HOST
-from tests.compose.services import OURS, ROOT, SERVICES, WAIT_S, Ports, command, environment
+from tests.compose.services import COMPOSE, OURS, ROOT, SERVICES, WAIT_S, Ports, command, environment
 
 SNIPPETS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "docs" / "integrate.md").read_text(), re.DOTALL)
 
@@ -92,6 +92,20 @@ def test_every_published_port_is_bound_to_loopback() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert all(str(port).startswith("127.0.0.1:") for port in published)
+
+
+def test_awss_credentials_are_mounted_read_only_and_an_unset_variable_is_not_handed_on_empty() -> None:
+    for name in ("api", "stream"):
+        (mount,) = SERVICES[name]["volumes"]
+        assert mount == "${ML_GUARD_AWS_DIR:-aws}:/srv/ml-guard/.aws:ro"
+        given = SERVICES[name]["environment"]
+        aws = {variable for variable in given if variable.startswith("AWS_")}
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CE_REGION"} < aws
+        assert {given[variable] for variable in aws} == {None}  # an empty AWS_PROFILE would be looked for
+    assert "aws" in COMPOSE["volumes"]
+    home = re.search(r"--home-dir (\S+)", (ROOT / "Dockerfile").read_text())
+    assert home is not None
+    assert home[1] == "/srv/ml-guard"
 
 
 def test_every_foreign_image_has_an_exact_version() -> None:

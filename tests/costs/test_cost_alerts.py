@@ -49,7 +49,7 @@ def policy(**values: Any) -> Policy:
         ([10] * 7 + ["15.01"], {"rise_percent": 50.0}, "50 % above the mean of 7 days before (10.00)"),
         ([100] + [10] * 7 + [16], {"rise_percent": 50.0}, "60 % above the mean of 7 days before"),
         ([10, 10, 30], {"rise_percent": 50.0}, None),  # two days are no mean
-        ([10, 30], {"rise_percent": 50.0, "days": 1}, "200 % above the mean of 1 days before"),
+        ([10, 30], {"rise_percent": 50.0, "days": 1}, "200 % above the day before (10.00)"),
         ([0, 0, 0, 0, "0.000000001"], {"rise_percent": 50.0}, None),  # there is no rise from nothing
         ([1, 1, 1, 1, 3], {"rise_percent": 50.0, "threshold": 10.0}, "200 % above"),
         ([], {"threshold": 10.0}, None),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -142,6 +144,33 @@ async def test_the_loop_goes_on_while_aws_is_asked() -> None:
     answered.set()
     with pytest.raises(NoAwsCredentialsError):
         await bill
+
+
+WAITS_FOR_EVER = """
+import asyncio, threading
+from datetime import date
+from stream.costs.explorer import Explorer
+from stream.costs.question import CostFilter
+
+asked = threading.Event()
+def connect():
+    asked.set()
+    threading.Event().wait()
+
+async def main():
+    bill = asyncio.create_task(Explorer(connect=connect).bill(CostFilter(services=["x"]), date.min, date.min))
+    while not asked.is_set():
+        await asyncio.sleep(0)
+    bill.cancel()
+
+asyncio.run(main())
+print("ended")
+"""
+
+
+def test_a_process_that_ends_does_not_wait_for_aws() -> None:
+    done = subprocess.run([sys.executable, "-c", WAITS_FOR_EVER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 class _Throttling(BaseHTTPRequestHandler):
