@@ -19,8 +19,9 @@ about them, are written in one transaction: a crash loses none and repeats none.
 _MIDDLE = """
 False alarms come from the clock more than from chance: at 03:00 the open day holds only the night's users, and a
 Saturday differs from a Tuesday. So drift is looked for on closed days. A feature that was in drift on the same
-weekday a week before is a repetition: alone it opens nothing. The open day alerts only where a policy has `open_day`;
-its first drift then opens an alert, and the day's final result is the first that can end it.
+weekday a week before, or near it with a day between that was not, is a repetition: alone it opens nothing. Baselines
+by weekday take such a rhythm out of the comparison altogether (docs/baselines.md). The open day alerts only where a
+policy has `open_day`; its first drift then opens an alert, and the day's final result is the first that can end it.
 
 Silence is judged up to a minute of which every event is known to be folded, so that a worker that is behind is not
 taken for silence. Where last week or yesterday was quiet as well, nothing is said, and a model that has been silent

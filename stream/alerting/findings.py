@@ -138,11 +138,22 @@ def _run(days: Sequence[ModelDay], feature: str) -> list[ModelDay]:
 
 
 def _is_repetition(days: Sequence[ModelDay], day: ModelDay, feature: str) -> bool:
-    """Whether the feature was in drift on the same weekday a week before: a Saturday differs from a Tuesday."""
-    before = [other for other in days if other.day == day.day - WEEK]
-    return any(
-        fact.feature == feature and fact.verdict == "drift" for other in before for fact in other.features
-    )
+    """Whether the week's rhythm explains a drift: a Saturday differs from a Tuesday.
+
+    The feature was in drift on the same weekday a week before; or near it, a warning, and neither on some day between.
+    A drift that grows slowly is near it on all of them.
+    """
+    before = day.day - WEEK
+    then = {_verdict(other, feature) for other in days if other.day == before}
+    if "warning" in then:
+        return any(before < other.day < day.day and not _verdict(other, feature) for other in days)
+    return "drift" in then
+
+
+def _verdict(day: ModelDay, feature: str) -> str:
+    """`drift` or `warning`; empty for anything else."""
+    found = (fact.verdict for fact in day.features if fact.feature == feature)
+    return next((verdict for verdict in found if verdict in ("drift", "warning")), "")
 
 
 def _drift(

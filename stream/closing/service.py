@@ -1,9 +1,9 @@
 """How does the closing run inside a worker, beside the fetching?
 
 Every worker runs it; the one that holds the lease works. Six loops share the lease: one keeps it, one rolls up
-changed model-days, one closes days, one makes alerts of the results, one sends their messages, one asks AWS for costs.
-What a loop writes is fenced by the lease's epoch, so two that believe themselves leader do no harm. A database that is
-away is waited for.
+changed model-days, one closes days and stores what open ones had come to at full hours, one makes alerts of the
+results, one sends their messages, one asks AWS for costs. What a loop writes is fenced by the lease's epoch, so two
+that believe themselves leader do no harm. A database that is away is waited for.
 """
 
 from __future__ import annotations

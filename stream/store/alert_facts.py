@@ -20,7 +20,7 @@ from stream.store.catalog import read_projects
 from stream.store.pool import Connection
 
 PERCENTILES = {0.5: "latency_p50_ms", 0.9: "latency_p90_ms", 0.95: "latency_p95_ms", 0.99: "latency_p99_ms"}
-NOTABLE = ("drift", "type_changed", "missing_feature", "new_feature")
+NOTABLE = ("drift", "warning", "type_changed", "missing_feature", "new_feature")
 MISSING_LEAST = 0.01
 """Values missing beyond the baseline's share are looked at from here on; policies ask for more."""
 

@@ -194,3 +194,18 @@ async def test_an_alert_of_the_open_day_outlives_the_close_of_the_day_before(wor
     await world.evaluate()
     await world.closes(MON)
     assert [alert["state"] for alert in await world.alerts()] == ["open"]
+
+
+async def test_a_weekday_that_was_near_drift_a_week_before_is_a_repetition(world: World) -> None:
+    weekend = {5: ("drift", "drift"), 6: ("warning", "drift")}
+    for n, day in enumerate(days_from("2025-03-03", 14)):
+        verdict = weekend.get(day.weekday(), ("ok", "ok"))[n // 7]
+        await world.closes(day, {"spend": verdict})
+    assert not await world.alerts()
+
+
+async def test_a_drift_that_grew_slowly_is_no_repetition(world: World) -> None:
+    for n, day in enumerate(days_from("2025-03-03", 10)):
+        await world.closes(day, {"spend": "warning" if n < 8 else "drift"})
+    (alert,) = await world.alerts()
+    assert alert["day"] == days_from("2025-03-12", 1)[0]

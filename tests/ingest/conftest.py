@@ -151,6 +151,10 @@ class Bench:
         async with self.pool.acquire() as connection:
             return await connection.fetch(query, *arguments)
 
+    async def ends(self) -> dict[int, int]:
+        """The end offsets of the logs."""
+        return {partition: len(records) for partition, records in self.logs.records.items()}
+
     async def value(self, query: str, *arguments: Any) -> Any:
         return (await self.fetch(query, *arguments))[0][0]
 

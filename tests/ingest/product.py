@@ -72,10 +72,14 @@ class Product:
             )
             for at, value, label in zip(times, amount.tolist(), country, strict=True)
         ]
+        await self.takes(records, shard=shard)
+        return {"amount": amount, "country": country}
+
+    async def takes(self, records: list[bytes], *, shard: int = 0) -> None:
+        """A worker folds records and writes them in a checkpoint."""
         self.worker.logs.append(shard, *records, at=self.clock.now)
         await self.worker.read(shard)
         await self.worker.checkpoint(shard)
-        return {"amount": amount, "country": country}
 
     async def folds_hourly(self, day: date, until: int, each: int = 40, **how: Any) -> dict[str, Any]:
         """As they come: hour by hour, each rolled up, up to some minutes past `until`; the values before that hour."""
@@ -135,12 +139,9 @@ async def in_toronto(make_bench: MakeBench, now: datetime) -> AsyncIterator[Prod
     assert lease is not None
     executor = ThreadPoolExecutor(1)
 
-    async def ends() -> dict[int, int]:
-        return {p: len(records) for p, records in worker.logs.records.items()}
-
     hours = HourKeeper(clock)
     roller = Roller(StateReader(), executor, hours=hours)
     # Checkpoints note the real time, which is long after these days: they are settled at once.
-    closer = Closer(StateReader(), executor, clock, ends, TOPIC, Rules(settle=timedelta(days=-9999)))
+    closer = Closer(StateReader(), executor, clock, worker.ends, TOPIC, Rules(settle=timedelta(days=-9999)))
     yield Product(worker, clock, lease, roller, closer, hours)
     executor.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from stream.closing.capture import Captured, CapturedFeature, capture, capture_by_weekday
 from stream.closing.hours import HourKeeper
 from stream.closing.same_hours import SameHours, read_same_hours
+from stream.closing.service import ClosingService
+from stream.settings import Settings
 from tests.closing.test_scores import EXACT, bin_vector, expected_score
-from tests.ingest.conftest import MakeBench, event
+from tests.ingest.conftest import TOPIC, MakeBench, event
 from tests.ingest.product import MODEL, Product, in_toronto, local
 
 FIRST = date(2025, 1, 6)  # a Monday
@@ -207,3 +210,25 @@ async def test_a_new_leader_misses_an_hour_at_most(product: Product) -> None:
         "select hour, n from ml_guard.hourly_features where feature = '@events' order by hour"
     )
     assert [tuple(row) for row in rows] == [(1, 40), (2, 80), (3, 120), (5, 200)]
+
+
+async def test_the_closing_service_keeps_the_hours_by_itself(
+    product: Product, module_database_url: str
+) -> None:
+    await captured(product)
+    await product.worker.fetch("update ml_guard.lease set holder = null, expires_at = '-infinity'")
+    service = ClosingService(
+        module_database_url, product.clock, product.worker.ends, Settings(topic=TOPIC), "service"
+    )
+    running = asyncio.create_task(service.run())
+
+    async def until(query: str, wanted: int) -> None:
+        while await product.worker.value(query) != wanted:
+            await asyncio.sleep(0.01)
+
+    for hour in (1, 2):
+        await product.folds(day(1), 40, hours=(hour + 0.01, hour + 0.95))
+        await until("select max(requests) from ml_guard.metric_day where status = 'provisional'", 40 * hour)
+    await until("select count(*) from ml_guard.hourly_features where hour = 2 and n = 40", 3)
+    service.stop()
+    await running
