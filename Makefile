@@ -62,6 +62,7 @@ lint: setup-dev ## style, types, and the way imports point
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 --package ml_guard
 	$(BIN)/lint-imports
 
 dashboard: up ## start the stack if it does not run, and print where the dashboard is

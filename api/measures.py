@@ -58,6 +58,12 @@ class Measures:
             "Sum over the last 7 days' project-days of events not accounted for.",
         )
 
+        self.lost_by_clients = self._gauge(
+            "ml_guard_client_lost_events",
+            "Sum over the last 7 days of events that clients lost, as they reported.",
+            ("reason",),
+        )
+
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 

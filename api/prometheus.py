@@ -13,7 +13,7 @@ from api.measures import Measures
 from api.problems import Problem
 from api.readiness import Ready
 from api.services import Services, services_of
-from stream.store import accounts
+from stream.store import accounts, client_counts
 
 router = APIRouter(tags=["pipeline"])
 
@@ -68,7 +68,11 @@ async def _ledger(services: Services) -> None:
             rows = await accounts.partitions(connection, services.settings.topic)
             since = (datetime.now(UTC) - LEDGER_DAYS).date()
             services.measures.day_difference.set(await accounts.day_difference(connection, first=since))
+            lost = await client_counts.lost_since(connection, since)
     except Problem:
         return
+    services.measures.lost_by_clients.clear()
+    for reason, events in lost.items():
+        services.measures.lost_by_clients.labels(reason).set(events)
     for row in rows:
         services.measures.difference.labels(str(row["partition"])).set(row["difference"])

@@ -10,6 +10,7 @@ BENCHES: dict[str, list[str]] = {
     "throughput": [],
     "freshness": [],
     "rollup": [],
+    "sdk": [],
     "memory": ["--events", "1000000"],
     "kills": ["--events", "500000", "--kills", "12"],
 }
@@ -17,6 +18,7 @@ LONG: dict[str, list[str]] = {
     "throughput": [],
     "freshness": [],
     "rollup": [],
+    "sdk": [],
     "memory": [],
     "kills": [],
     "calibration": [],

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -18,7 +19,7 @@ from aiokafka.errors import KafkaError
 from embedded import status
 from stream.migrate import MigrationError, check_server, pending
 from stream.settings import Settings
-from stream.store import accounts
+from stream.store import accounts, client_counts
 
 ANSWER_TIMEOUT_S = 10.0
 
@@ -145,7 +146,7 @@ async def _database(connection: Any, settings: Settings, ends: Ends) -> list[Fin
     findings.append(Finding("schema", True, f"version {number}, current"))
     fences = await accounts.partitions(connection, settings.topic)
     findings += _partitions(settings, {row["partition"]: row for row in fences}, ends.get(settings.topic, {}))
-    return [*findings, await _ledger(connection, fences)]
+    return [*findings, await _ledger(connection, fences), await _clients(connection)]
 
 
 def _partitions(settings: Settings, fences: dict[int, Any], ends: dict[int, int]) -> list[Finding]:
@@ -187,6 +188,14 @@ async def _ledger(connection: Any, fences: list[Any]) -> Finding:
         else f"{records} records and {events} events are unaccounted for"
     )
     return Finding("ledger", records == 0 and events == 0, seen, "see `ml-guard ledger`")
+
+
+async def _clients(connection: Any) -> Finding:
+    """What clients lost today and yesterday, before anything of ours saw it."""
+    lost = await client_counts.lost_since(connection, (datetime.now(UTC) - timedelta(days=1)).date())
+    seen = ", ".join(f"{events:,} events lost: {reason}" for reason, events in lost.items())
+    remedy = "the clients' logs name cause and cure; see `ml-guard ledger`"
+    return Finding("clients", not lost, seen or "report no loss since yesterday", remedy)
 
 
 async def _api(settings: Settings) -> list[Finding]:

@@ -15,14 +15,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ml_guard.checking import Check
     from ml_guard.client import AsyncMLGuardClient, MLGuardClient
-    from ml_guard.errors import ConfigError, EventError, MLGuardError, TransportError
+    from ml_guard.errors import ConfigError, EventError, IncompleteBatchError, MLGuardError, TransportError
+    from ml_guard.frames import FrameReceipt
     from ml_guard.stats import Stats
 
 __all__ = [
     "AsyncMLGuardClient",
+    "Check",
     "ConfigError",
     "EventError",
+    "FrameReceipt",
+    "IncompleteBatchError",
     "MLGuardClient",
     "MLGuardError",
     "Stats",
@@ -32,8 +37,11 @@ __all__ = [
 _HOMES = {
     "AsyncMLGuardClient": "ml_guard.client",
     "MLGuardClient": "ml_guard.client",
+    "Check": "ml_guard.checking",
     "ConfigError": "ml_guard.errors",
     "EventError": "ml_guard.errors",
+    "FrameReceipt": "ml_guard.frames",
+    "IncompleteBatchError": "ml_guard.errors",
     "MLGuardError": "ml_guard.errors",
     "TransportError": "ml_guard.errors",
     "Stats": "ml_guard.stats",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from ml_guard.errors import TransportError, error_of_status
+
+if TYPE_CHECKING:
+    import httpx
 
 _LONGEST_DETAIL = 500
 
@@ -49,8 +50,10 @@ def retry_after_s(header: str | None) -> float | None:
         return max(0.0, float(header))
     except ValueError:
         pass
+    from email.utils import parsedate_to_datetime  # 15 ms that few hosts ever need
+
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -344,6 +344,19 @@ def ledger_days(
     return Listing("/ledger", s.LedgerDay, _days(project_id, None, None, None, from_, to, None), limit)
 
 
+def client_counts(
+    *,
+    project_id: str | None = None,
+    from_: Dates | None = None,
+    to: Dates | None = None,
+    outcome: str | None = None,
+    limit: int | None = None,
+) -> Listing[s.ClientDay]:
+    """What clients sent, retried and lost (`outcome` `dropped`, by reason), by project and UTC day."""
+    query = _days(project_id, None, None, None, from_, to, None) | _given(outcome=outcome)
+    return Listing("/client-counts", s.ClientDay, query, limit)
+
+
 def ledger(
     *, project_id: str | None = None, from_: Dates | None = None, to: Dates | None = None
 ) -> Call[s.Ledger]:

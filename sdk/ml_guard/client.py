@@ -2,113 +2,118 @@
 
 from __future__ import annotations
 
-import asyncio
-import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from ml_guard.connection import AsyncConnection, Connection
+from ml_guard.checking import Check, examine
+from ml_guard.config import setup
 from ml_guard.event import MAX_FEATURES
-from ml_guard.ingestion import Ingestion
-from ml_guard.outbox import EXIT_TIMEOUT_S, MAX_EVENTS
+from ml_guard.frames import Columns, FrameReceipt, send_frame
+from ml_guard.late import LateAsyncConnection, LateConnection
+from ml_guard.outbox import EXIT_TIMEOUT_S, MAX_EVENTS, SPILL_BYTES
 from ml_guard.resources import Api, AsyncApi
+from ml_guard.sending import Sending, ingestion_of
 from ml_guard.shapes import LiveEvent
-from ml_guard.stats import Stats
 from ml_guard.transports.base import Transport
-from ml_guard.transports.http import HttpTransport
 
-DEFAULT_URL = "http://localhost:8000"
-
-
-class _Sending:
-    """Taking events, which is the same for both clients: it never waits, so there is nothing to await."""
-
-    def __init__(self, ingestion: Ingestion) -> None:
-        self._ingestion = ingestion
-        weakref.finalize(self, ingestion.retire).atexit = False  # at exit the outbox's own hook waits
-
-    def ingest_event(
-        self,
-        *,
-        project_id: str | None = None,
-        model_id: str | None = None,
-        endpoint: str | None = None,
-        features: Mapping[str, Any] | None = None,
-        y_pred: Any = None,
-        y_proba: Any = None,
-        latency_ms: Any = None,
-        timestamp: datetime | str | float | None = None,
-        event_id: str | None = None,
-        **unknown: Any,
-    ) -> bool:
-        """Queue one call of a model and return at once; nothing is raised, whatever is given.
-
-        `project_id` and `model_id` are needed; `endpoint` is `predict` if not given, `timestamp` the time of
-        this call. Values may be those of numpy, pandas or torch; NaN and the like count as missing. False: the
-        event was lost, which `stats` counts by reason and a warning of the logger `ml_guard` explains.
-        """
-        row = {
-            "project_id": project_id,
-            "model_id": model_id,
-            "endpoint": endpoint,
-            "event_id": event_id,
-            "timestamp": timestamp,
-            "latency_ms": latency_ms,
-            "y_pred": y_pred,
-            "y_proba": y_proba,
-            "features": features,
-        }
-        return self._ingestion.take({**row, **unknown} if unknown else row)
-
-    def ingest_batch(self, rows: Iterable[Mapping[str, Any]], *, wait_s: float = 0.0) -> int:
-        """Queue many events, each a mapping with the arguments of `ingest_event`; the number taken.
-
-        With `wait_s`, a full queue is waited for so long an event, which a batch job may want; else the rest is lost.
-        """
-        return self._ingestion.take_all(rows, wait_s)
-
-    def stats(self) -> Stats:
-        """What became of the events so far: sent, waiting, and lost by reason."""
-        return self._ingestion.stats()
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class MLGuardClient(_Sending, Api):
+class MLGuardClient(Sending, Api):
     """Sends events in the background and asks the API.
 
     `base_url` and `api_key` are the API's. With `kafka="host:9092"` events go to Kafka instead (needs
     `ml-guard[kafka]`; `kafka_options` are AIOKafkaProducer's, for TLS and SASL), with `transport=` anywhere.
-    At most `max_queue` events wait. The client may be shared by threads, survives a fork (the child starts
-    with an empty queue) and sends what is left when the process ends; `close` or a `with` block do it sooner.
-    Setting it up may raise `ConfigError`; ingestion raises nothing; calls of the API raise `TransportError`.
+    `project_id`, `model_id` and `endpoint` stand for those that an event does not name. What is not given here is
+    taken from ML_GUARD_URL, _API_KEY, _KAFKA, _PROJECT, _MODEL and _ENDPOINT; ML_GUARD_ENABLED=0 turns ingestion off.
+    `dry_run` logs what would be sent. At most `max_queue` events wait in memory; with `spill_dir` at most
+    `spill_bytes` more wait on disk while the server is away. The client may be shared by threads, survives a fork (the
+    child starts with an empty queue) and sends what is left when the process ends; `close` or a `with` block do it
+    sooner. Setting it up may raise `ConfigError`; ingestion raises nothing; calls of the API raise `TransportError`.
     """
 
     def __init__(
         self,
-        base_url: str = DEFAULT_URL,
+        base_url: str | None = None,
         api_key: str | None = None,
         *,
         kafka: str | None = None,
         kafka_options: Mapping[str, Any] | None = None,
         transport: Transport | None = None,
+        project_id: str | None = None,
+        model_id: str | None = None,
+        endpoint: str | None = None,
+        dry_run: bool = False,
+        spill_dir: str | Path | None = None,
+        spill_bytes: int = SPILL_BYTES,
         verify: bool | str = True,
         timeout_s: float = 10.0,
         max_queue: int = MAX_EVENTS,
         max_features: int = MAX_FEATURES,
     ) -> None:
-        transport = transport or _transport(base_url, api_key, verify, kafka, kafka_options)
-        ingestion = Ingestion(transport, max_queue=max_queue, max_features=max_features, timeout_s=timeout_s)
-        _Sending.__init__(self, ingestion)
-        Api.__init__(self, Connection(base_url, api_key, timeout_s, verify))
+        made = setup(base_url, api_key, kafka, project_id, model_id, endpoint)
+        connection = LateConnection(made.base_url, made.api_key, timeout_s, verify)
+        ingestion = ingestion_of(
+            made,
+            kafka_options=kafka_options,
+            transport=transport,
+            verify=verify,
+            timeout_s=timeout_s,
+            max_queue=max_queue,
+            max_features=max_features,
+            dry_run=dry_run,
+            spill_dir=spill_dir,
+            spill_bytes=spill_bytes,
+        )
+        Sending.__init__(self, made, ingestion)
+        Api.__init__(self, connection)
+
+    def ingest_dataframe(
+        self,
+        frame: Any,
+        *,
+        project_id: str | None = None,
+        model_id: str | None = None,
+        endpoint: str | None = None,
+        batch_id: str | None = None,
+        timestamp: str | datetime | None = None,
+        y_pred: str | None = None,
+        y_proba: str | None = None,
+        latency_ms: str | None = None,
+        event_id: str | None = None,
+        features: Columns = None,
+        timeout_s: float = 300.0,
+        progress: bool | None = None,
+    ) -> FrameReceipt:
+        """Send each row of a pandas or polars DataFrame or an Arrow table as an event, and wait until that is done.
+
+        `timestamp` is the instant of all rows or the column that holds it, `y_pred`, `y_proba`, `latency_ms` and
+        `event_id` are columns; columns with just these names are taken for them. `features` are columns, a mapping of
+        names to columns, or if not given all others. With `batch_id` a call that is repeated within 7 days with the same
+        rows counts once. `progress`: a bar on stderr; if not given, on a terminal only. Raises `EventError` before
+        anything is sent if a column cannot be sent, `IncompleteBatchError` if not every row arrived.
+        """
+        columns = {"y_pred": y_pred, "y_proba": y_proba, "latency_ms": latency_ms, "event_id": event_id}
+        names = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
+        return send_frame(
+            self._ingestion, frame, names, columns, timestamp, features, batch_id, timeout_s, progress
+        )
+
+    def check(self, *, project_id: str | None = None, timeout_s: float = 5.0) -> Check:
+        """Would events arrive, and if not, why? Address, clock, key, scope, project; with Kafka its topic."""
+        return examine(self._ingestion, project_id or self._setup.defaults.get("project_id"), timeout_s)
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until all that was taken so far is sent (or lost for a reason), at most `timeout_s`; whether it was."""
-        return self._ingestion.flush(timeout_s)
+        return self._ingestion is None or self._ingestion.flush(timeout_s)
 
     def close(self, timeout_s: float = EXIT_TIMEOUT_S) -> bool:
         """Send what is left for at most `timeout_s`, then count the rest as lost; whether nothing was. Ends the client."""
-        finished = self._ingestion.close(timeout_s)
+        finished = self._ingestion is None or self._ingestion.close(timeout_s)
         self._connection.close()
         return finished
 
@@ -127,34 +132,90 @@ class MLGuardClient(_Sending, Api):
         self.close()
 
 
-class AsyncMLGuardClient(_Sending, AsyncApi):
-    """`MLGuardClient` for an event loop: `flush`, `close`, `live` and the API are awaited, `ingest_event` is not."""
+class AsyncMLGuardClient(Sending, AsyncApi):
+    """`MLGuardClient` for an event loop: `flush`, `close`, `check`, `live`, frames and the API are awaited."""
 
     def __init__(
         self,
-        base_url: str = DEFAULT_URL,
+        base_url: str | None = None,
         api_key: str | None = None,
         *,
         kafka: str | None = None,
         kafka_options: Mapping[str, Any] | None = None,
         transport: Transport | None = None,
+        project_id: str | None = None,
+        model_id: str | None = None,
+        endpoint: str | None = None,
+        dry_run: bool = False,
+        spill_dir: str | Path | None = None,
+        spill_bytes: int = SPILL_BYTES,
         verify: bool | str = True,
         timeout_s: float = 10.0,
         max_queue: int = MAX_EVENTS,
         max_features: int = MAX_FEATURES,
     ) -> None:
-        transport = transport or _transport(base_url, api_key, verify, kafka, kafka_options)
-        ingestion = Ingestion(transport, max_queue=max_queue, max_features=max_features, timeout_s=timeout_s)
-        _Sending.__init__(self, ingestion)
-        AsyncApi.__init__(self, AsyncConnection(base_url, api_key, timeout_s, verify))
+        made = setup(base_url, api_key, kafka, project_id, model_id, endpoint)
+        connection = LateAsyncConnection(made.base_url, made.api_key, timeout_s, verify)
+        ingestion = ingestion_of(
+            made,
+            kafka_options=kafka_options,
+            transport=transport,
+            verify=verify,
+            timeout_s=timeout_s,
+            max_queue=max_queue,
+            max_features=max_features,
+            dry_run=dry_run,
+            spill_dir=spill_dir,
+            spill_bytes=spill_bytes,
+        )
+        Sending.__init__(self, made, ingestion)
+        AsyncApi.__init__(self, connection)
+
+    async def ingest_dataframe(
+        self,
+        frame: Any,
+        *,
+        project_id: str | None = None,
+        model_id: str | None = None,
+        endpoint: str | None = None,
+        batch_id: str | None = None,
+        timestamp: str | datetime | None = None,
+        y_pred: str | None = None,
+        y_proba: str | None = None,
+        latency_ms: str | None = None,
+        event_id: str | None = None,
+        features: Columns = None,
+        timeout_s: float = 300.0,
+        progress: bool | None = None,
+    ) -> FrameReceipt:
+        """`MLGuardClient.ingest_dataframe`, in a thread."""
+        columns = {"y_pred": y_pred, "y_proba": y_proba, "latency_ms": latency_ms, "event_id": event_id}
+        names = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
+        return await _in_a_thread(
+            send_frame,
+            self._ingestion,
+            frame,
+            names,
+            columns,
+            timestamp,
+            features,
+            batch_id,
+            timeout_s,
+            progress,
+        )
+
+    async def check(self, *, project_id: str | None = None, timeout_s: float = 5.0) -> Check:
+        """`MLGuardClient.check`, in a thread."""
+        project = project_id or self._setup.defaults.get("project_id")
+        return await _in_a_thread(examine, self._ingestion, project, timeout_s)
 
     async def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until all that was taken so far is sent (or lost for a reason), at most `timeout_s`; whether it was."""
-        return await asyncio.to_thread(self._ingestion.flush, timeout_s)
+        return self._ingestion is None or await _in_a_thread(self._ingestion.flush, timeout_s)
 
     async def close(self, timeout_s: float = EXIT_TIMEOUT_S) -> bool:
         """Send what is left for at most `timeout_s`, then count the rest as lost; whether nothing was. Ends the client."""
-        finished = await asyncio.to_thread(self._ingestion.close, timeout_s)
+        finished = self._ingestion is None or await _in_a_thread(self._ingestion.close, timeout_s)
         await self._connection.close()
         return finished
 
@@ -173,15 +234,7 @@ class AsyncMLGuardClient(_Sending, AsyncApi):
         await self.close()
 
 
-def _transport(
-    base_url: str,
-    api_key: str | None,
-    verify: bool | str,
-    kafka: str | None,
-    kafka_options: Mapping[str, Any] | None,
-) -> Transport:
-    if kafka is None:
-        return HttpTransport(base_url, api_key, verify)
-    from ml_guard.transports.kafka import KafkaTransport
+def _in_a_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+    import asyncio  # 30 ms that a host without an event loop does not need
 
-    return KafkaTransport(kafka, **(kafka_options or {}))
+    return asyncio.to_thread(function, *args, **kwargs)

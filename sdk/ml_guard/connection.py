@@ -15,7 +15,7 @@ from ml_guard.calls import PAGE, PREFIX, Call, Listing, Page
 from ml_guard.errors import ConnectionLostError, TransportError
 from ml_guard.live import LiveParser
 from ml_guard.shapes import LiveEvent
-from ml_guard.transports.http import checked_base_url, tls
+from ml_guard.transports.address import checked_base_url, tls
 
 T = TypeVar("T")
 

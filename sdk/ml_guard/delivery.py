@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ml_guard.errors import (
     ConnectionLostError,
@@ -17,8 +16,9 @@ from ml_guard.errors import (
     TransportError,
     UnauthorizedError,
 )
+from ml_guard.naming import part_id
 from ml_guard.notices import Notices
-from ml_guard.outbox import EXIT_TIMEOUT_S, Outbox
+from ml_guard.outbox import EXIT_TIMEOUT_S, NEVER, Outbox
 from ml_guard.stats import Counters
 from ml_guard.transports.base import Batch, Receipt, Transport
 
@@ -27,8 +27,8 @@ LONGEST_PAUSE_S = 30.0
 LONGEST_RETRY_AFTER_S = 300.0
 SERVER_ATTEMPTS = 8
 """Tries for a batch that makes the server fail: about a minute, then it must not hold up the others."""
-EXIT_TIMEOUT_WHEN_GONE_S = 1.0
-"""How long the end of the process waits for a server that did not answer the last time."""
+EXIT_TIMEOUT_WHEN_GONE_S = 0.03
+"""How long the end of the process waits if the server did not answer the last time: until the thread has counted."""
 
 _REFUSALS: dict[type[TransportError], tuple[str, str]] = {
     UnauthorizedError: (
@@ -80,6 +80,11 @@ class Delivery:
         self._gone = False
         self._given_up = False
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody answered the last time."""
+        return self._gone
+
     def exit_timeout_s(self) -> float:
         """How long the end of the process may wait for what is left."""
         return EXIT_TIMEOUT_WHEN_GONE_S if self._gone else EXIT_TIMEOUT_S
@@ -89,35 +94,80 @@ class Delivery:
         attempt = 0
         while True:
             if self._given_up or outbox.time_left_s() <= 0:
-                self._counters.dropped("unsent_at_close", len(batch.events))
+                self._give_up(batch)
                 return
             attempt += 1
-            try:
-                receipt = self._transport.send(batch, min(self._timeout_s, outbox.time_left_s()))
-            except TransportError as error:
-                if isinstance(error, TooLargeError) and len(batch.events) > 1:
-                    for half in _halves(batch):
-                        self.deliver(half, outbox)
-                    return
-                if not error.retriable or (isinstance(error, ServerError) and attempt >= SERVER_ATTEMPTS):
-                    self._refused(batch, error)
-                    return
-                self._wait(error, attempt, outbox)
-            except Exception as error:  # a defect of a transport must not end the thread
-                self._counters.dropped("internal_error", len(batch.events))
-                self._notices.warn(
-                    "internal_error", f"events are lost: the SDK failed, please report it: {error!r}"
-                )
+            error = self._try(batch, outbox, attempt)
+            if error is None:
                 return
-            else:
-                self._gone = False
-                self._accepted(batch, receipt)
-                return
+            self._wait(error, attempt, outbox)
+
+    def turn(self, outbox: Outbox) -> float:
+        """What there is to do between batches; seconds until there is more."""
+        return NEVER
+
+    def hurry(self) -> None:
+        """Somebody waits: try what was put off."""
+
+    def finish(self, outbox: Outbox) -> None:
+        """The last batch was delivered."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was put off."""
+        return True
+
+    def leave(self, queued: Sequence[Batch], under_way: Sequence[Batch]) -> None:
+        """The client ends before these are sent; those under way are counted when their attempt ends."""
+        for batch in queued:
+            self._give_up(batch)
+
+    def _try(self, batch: Batch, outbox: Outbox, attempt: int) -> TransportError | None:
+        """Send once; the error, if the batch should be tried again, else it is settled."""
+        try:
+            receipt = self._transport.send(batch, min(self._timeout_s, outbox.time_left_s()))
+        except TransportError as error:
+            if isinstance(error, TooLargeError) and len(batch.events) > 1:
+                for half in _halves(batch):
+                    self.deliver(half, outbox)
+                return None
+            if error.retriable and not (isinstance(error, ServerError) and attempt >= SERVER_ATTEMPTS):
+                self._counters.retried(batch.project_id)
+                self._gone = isinstance(error, ConnectionLostError)
+                return error
+            self._refused(batch, error)
+        except Exception as error:  # a defect of a transport must not end the thread
+            self._drop(batch, "internal_error")
+            self._notices.warn(
+                "internal_error", f"events are lost: the SDK failed, please report it: {error!r}"
+            )
+        else:
+            self._gone = False
+            self._accepted(batch, receipt)
+        return None
+
+    def _drop(self, batch: Batch, reason: str) -> None:
+        self._counters.dropped(reason, len(batch.events), batch.project_id)
+        if batch.tally is not None:
+            batch.tally.dropped[reason] += len(batch.events)
+
+    def _give_up(self, batch: Batch) -> None:
+        self._drop(batch, "unsent_at_close")
+        self._notices.warn(
+            "given up",
+            "the last events could not be sent before the end: the server does not answer "
+            "(spill_dir= would have kept them)",
+        )
 
     def _accepted(self, batch: Batch, receipt: Receipt) -> None:
-        self._counters.sent(len(batch.events) - len(receipt.rejected))
+        good = len(batch.events) - len(receipt.rejected)
+        self._counters.sent(good, batch.project_id)
+        if batch.tally is not None:
+            batch.tally.sent += good
+            batch.tally.dropped["rejected"] += len(receipt.rejected)
+            batch.tally.rejected.update(rejection.reason for rejection in receipt.rejected)
         for rejection in receipt.rejected:
-            self._counters.rejected(rejection.reason)
+            self._counters.rejected(rejection.reason, batch.project_id)
             self._notices.warn(
                 f"rejected {rejection.reason}",
                 f"the server rejected an event of project {batch.project_id} ({rejection.reason}): {rejection.detail}",
@@ -125,29 +175,30 @@ class Delivery:
 
     def _refused(self, batch: Batch, error: TransportError) -> None:
         reason, cure = _REFUSALS.get(type(error), _OTHER_REFUSAL)
-        self._counters.dropped(reason, len(batch.events))
+        self._drop(batch, reason)
         self._notices.warn(reason, "events are lost: " + cure.format(project=batch.project_id, error=error))
 
     def _wait(self, error: TransportError, attempt: int, outbox: Outbox) -> None:
-        self._counters.retried()
-        self._gone = isinstance(error, ConnectionLostError)
         if self._gone and outbox.closing:
             self._given_up = True
-            self._notices.warn("given up", f"the last events could not be sent: {error}")
             return
         self._notices.warn("retry", f"{outbox.waiting} events wait to be sent, trying again: {error}")
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempt - 1, 10))
-        seconds = longest * (0.5 + self._jitter() / 2)
+        seconds = self._pause_s(attempt)
         if isinstance(error, OverloadedError):
             asked = min(error.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
             outbox.pause(max(seconds, asked), patient=True)
         else:
             outbox.pause(seconds)
 
+    def _pause_s(self, attempt: int) -> float:
+        longest: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 10))
+        return longest * (0.5 + self._jitter() / 2)
+
 
 def _halves(batch: Batch) -> tuple[Batch, Batch]:
+    """Two batches whose ids follow from the batch's own, so that a retry of it is halved into the same two."""
     middle = len(batch.events) // 2
-    first, second = batch.events[:middle], batch.events[middle:]
-    return Batch(str(uuid.uuid4()), batch.project_id, first), Batch(
-        str(uuid.uuid4()), batch.project_id, second
+    return (
+        Batch(part_id(batch.batch_id, "a"), batch.project_id, batch.events[:middle], batch.tally),
+        Batch(part_id(batch.batch_id, "b"), batch.project_id, batch.events[middle:], batch.tally),
     )

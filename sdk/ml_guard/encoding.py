@@ -32,15 +32,16 @@ _encode = msgspec.json.Encoder().encode
 class EventEncoder:
     """Encodes calls as the contract has them, and refuses what a worker would refuse, with the same words."""
 
-    def __init__(self, max_features: int) -> None:
+    def __init__(self, max_features: int, defaults: Mapping[str, str] | None = None) -> None:
         self._decoder = EventDecoder(max_features)
+        self.defaults = dict(defaults or {})
 
     def encode(self, row: Mapping[str, Any]) -> tuple[str, bytes]:
         """The project and the bytes of one event; the time of the call is its timestamp, unless it has one.
 
         Raises `EventError`.
         """
-        event: dict[str, Any] = {"timestamp": round(time.time(), 6)}
+        event: dict[str, Any] = {"timestamp": round(time.time(), 6), **self.defaults}
         for field, value in row.items():
             if value is None:
                 continue
@@ -62,4 +63,8 @@ class EventEncoder:
             raw = _encode(event)
         except UnicodeEncodeError:
             raise EventError("invalid_event", "a text holds half a surrogate pair", None) from None
-        return self._decoder.event(raw).project_id, raw
+        return self.checked(raw), raw
+
+    def checked(self, raw: bytes) -> str:
+        """The project of an encoded event that a worker would take. Raises `EventError`."""
+        return self._decoder.event(raw).project_id

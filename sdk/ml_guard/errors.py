@@ -2,6 +2,7 @@
 
     MLGuardError
     |- EventError                an event, or a record of events, that breaks the contract (docs/event.md)
+    |- IncompleteBatchError      not every row of a batch job arrived; the same call may be repeated
     |- ConfigError               the client was set up in a way that cannot work
     |  `- MissingExtraError      an optional package is not installed
     `- TransportError            a request did not succeed
@@ -21,7 +22,7 @@ Calls of the API raise these. Ingestion never raises into the host program; it c
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Reason = Literal[
     "invalid_json",
@@ -56,6 +57,31 @@ class EventError(MLGuardError, ValueError):
 
     def __reduce__(self) -> tuple[type[EventError], tuple[Reason, str, str | None]]:
         return type(self), (self.reason, self.detail, self.field)
+
+
+class IncompleteBatchError(MLGuardError):
+    """Not every row arrived. With a `batch_id` the same call may be repeated: what had arrived counts once."""
+
+    retriable = True
+
+    def __init__(
+        self, rows: int, arrived: int, given: int, dropped: dict[str, int], batch_id: str | None
+    ) -> None:
+        self.rows = rows
+        self.arrived = arrived
+        self.dropped = {reason: count for reason, count in dropped.items() if count and reason != "rejected"}
+        lost = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+        why = f"lost: {lost}" if lost else "the time ran out, or the client was closed"
+        again = (
+            f"repeat the call with batch_id={batch_id!r}: what had arrived counts once"
+            if batch_id
+            else "give batch_id=, so that a repeated call counts once"
+        )
+        super().__init__(f"{arrived:,} of {rows:,} rows arrived ({why}; {rows - given:,} not tried); {again}")
+        self._arguments = (rows, arrived, given, dropped, batch_id)
+
+    def __reduce__(self) -> tuple[type[IncompleteBatchError], tuple[Any, ...]]:
+        return type(self), self._arguments
 
 
 class ConfigError(MLGuardError, ValueError):

@@ -5,8 +5,18 @@ from __future__ import annotations
 import atexit
 import concurrent.futures.thread  # noqa: F401 - its own hook must stand before ours, to run after it
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
+
+
+def at_end_of_celery_child(function: Callable[[], None]) -> None:
+    """In a child that Celery forked, call `function` when it shuts down: it ends by `os._exit`, where no hook runs."""
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(
+            lambda **_: function(), weak=False, dispatch_uid="ml_guard outboxes"
+        )
 
 
 def at_exit(function: Callable[[], None]) -> None:

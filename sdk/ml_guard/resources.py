@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from ml_guard import alert_calls, calls, cost_calls
 from ml_guard.calls import Call, Listing
-from ml_guard.connection import AsyncConnection, Connection
+from ml_guard.late import LateAsyncConnection, LateConnection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,14 +17,14 @@ T = TypeVar("T")
 class Group:
     """Methods that share a connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: LateConnection) -> None:
         self._connection = connection
 
 
 class AsyncGroup:
     """Methods that share a connection, to be awaited."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: LateAsyncConnection) -> None:
         self._connection = connection
 
 
@@ -230,8 +230,9 @@ class Api(Group):
     latency = one(calls.latency)
     ledger = one(calls.ledger)
     ledger_days = rows(calls.ledger_days)
+    client_counts = rows(calls.client_counts)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: LateConnection) -> None:
         super().__init__(connection)
         self.projects = Projects(connection)
         self.keys = Keys(connection)
@@ -257,8 +258,9 @@ class AsyncApi(AsyncGroup):
     latency = async_one(calls.latency)
     ledger = async_one(calls.ledger)
     ledger_days = async_rows(calls.ledger_days)
+    client_counts = async_rows(calls.client_counts)
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: LateAsyncConnection) -> None:
         super().__init__(connection)
         self.projects = AsyncProjects(connection)
         self.keys = AsyncKeys(connection)

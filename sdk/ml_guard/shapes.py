@@ -324,6 +324,17 @@ class Ledger(Shape, frozen=True, kw_only=True):
     partitions: list[LedgerPartition] | None = None
 
 
+class ClientDay(Shape, frozen=True, kw_only=True):
+    """What all clients say became of a project's events on a UTC day; an empty `project_id`: events that named none."""
+
+    project_id: str
+    day: date
+    outcome: str
+    reason: str
+    events: int
+    reported_at: datetime | None = None
+
+
 class DeadLetter(Shape, frozen=True, kw_only=True):
     """An event, or a whole record, that was refused, and why."""
 

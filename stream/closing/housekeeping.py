@@ -7,11 +7,15 @@ from datetime import datetime, timedelta
 
 from stream.store.aggregates import refresh_traffic
 from stream.store.batches import KEPT
+from stream.store.client_counts import fold_old
 from stream.store.closing import forget_batches, newest_batch_at
 from stream.store.pool import Connection
 
 SEEN_BATCHES_FOR = KEPT + timedelta(days=7)
 """Longer than a retry is recognised: a retry is read later than it came, from a partition that is behind another."""
+
+CLIENTS_REPORT_FOR = timedelta(days=9)
+"""Behind it no client reports of a day any more: they keep a week, and their clocks may be a day off."""
 
 _BATCHES_A_STATEMENT = 5_000
 
@@ -33,6 +37,11 @@ async def forget_old_batches(connection: Connection, now: datetime) -> int:
         forgotten += count
         if count < _BATCHES_A_STATEMENT:
             return forgotten
+
+
+async def fold_old_client_counts(connection: Connection, now: datetime) -> None:
+    """Add up what the clients of bygone days have reported, so that it does not grow with the number of processes."""
+    await fold_old(connection, (now - CLIENTS_REPORT_FOR).date())
 
 
 async def refresh(connection: Connection, ranges: Iterable[Range]) -> None:

@@ -24,7 +24,7 @@ from stream.alerting.evaluation import Evaluator
 from stream.alerting.wording import Place
 from stream.closing.close import Closed, Closer
 from stream.closing.hours import HourKeeper
-from stream.closing.housekeeping import Range, forget_old_batches, refresh
+from stream.closing.housekeeping import Range, fold_old_client_counts, forget_old_batches, refresh
 from stream.closing.lease import LASTS, LeaseKeeper
 from stream.closing.reading import StateReader
 from stream.closing.rollup import Roller
@@ -219,6 +219,7 @@ class ClosingService:
         if monotonic() >= self._tidy_at_s:
             self._tidy_at_s = monotonic() + HOUSEKEEPING_EVERY_S
             await forget_old_batches(connection, self._clock())
+            await fold_old_client_counts(connection, self._clock())
         return False
 
     async def _refresh(self, connection: Connection) -> None:

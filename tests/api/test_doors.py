@@ -15,6 +15,10 @@ OPEN = {("get", "/api/v1/health"), ("get", "/api/v1/ready"), ("get", "/metrics")
 P = "the-project"
 _RANGE = {"from": "2025-01-01T00:00:00Z", "to": "2025-01-02T00:00:00Z"}
 _MODEL = {"project_id": P, "model_id": "m"}
+_COUNTS = {
+    "client_id": "client-0001",
+    "counts": [{"project_id": P, "day": "2025-01-01", "outcome": "sent", "events": 1}],
+}
 _POLICY = {
     "condition": "drift", "name": "n", **_MODEL, "endpoint": "e", "feature": "f", "threshold": 0.2, "days": 3,
     "minutes": 5, "percentile": 0.9, "local_time": "06:00", "open_day": True, "severity": "info",
@@ -61,6 +65,8 @@ DOORS = {
     ("get", "/drift/daily"): Try("read", True, params={"project_id": P}),
     ("get", "/latency"): Try("read", True, params={**_MODEL, **_RANGE}),
     ("get", "/ledger"): Try("read", True, params={"project_id": P}),
+    ("get", "/client-counts"): Try("read", True, params={"project_id": P}),
+    ("post", "/client-counts"): Try("ingest", True, body=_COUNTS),
     ("get", "/dead-letters"): Try("read", True, params={"project_id": P}),
     ("get", "/dead-letters/{id}"): Try("read", False, path={"id": "0-0-0"}),
     ("post", "/dead-letters/replay"): Try(

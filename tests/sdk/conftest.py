@@ -49,6 +49,9 @@ class FakeBridge:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.reports: list[dict[str, Any]] = []
+        self.date: str | None = None
+        self.refuse_reports: Answer | None = None
         self.answers: deque[Answer] = deque()
         self.routes: dict[tuple[str, str], list[Answer]] = {}
         self.always: Answer | None = None
@@ -90,6 +93,9 @@ class FakeBridge:
         url = urlsplit(http.path)
         body = http.rfile.read(int(http.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in http.headers.items()}
+        if url.path == "/api/v1/client-counts":
+            self._report(http, body)
+            return
         self.requests.append(Request(http.command, url.path, parse_qs(url.query), headers, body))
         route = self.routes.get((http.command, url.path))
         if route is not None:
@@ -102,13 +108,43 @@ class FakeBridge:
         if answer.drop:
             http.close_connection = True
             return
+        self._answer(http, answer, headers, body, url.path)
+
+    def _report(self, http: BaseHTTPRequestHandler, body: bytes) -> None:
+        answer = self.refuse_reports or self.answer(200, {"counts": 0, "unknown_projects": []})
+        if answer.status == 200:
+            self.reports.append(json.loads(body))
+        self._answer(http, answer, {}, body, "")
+
+    def counted(self) -> dict[tuple[str, str, str], int]:
+        """What the reports come to, as the server merges them: the largest count of each client and day."""
+        largest: dict[tuple[str, ...], int] = {}
+        for report in self.reports:
+            for count in report["counts"]:
+                key = (
+                    report["client_id"],
+                    count["day"],
+                    count["project_id"],
+                    count["outcome"],
+                    count["reason"],
+                )
+                largest[key] = max(largest.get(key, 0), count["events"])
+        total: dict[tuple[str, str, str], int] = {}
+        for (_, _, project, outcome, reason), events in largest.items():
+            total[project, outcome, reason] = total.get((project, outcome, reason), 0) + events
+        return total
+
+    def _answer(
+        self, http: BaseHTTPRequestHandler, answer: Answer, headers: dict[str, str], body: bytes, path: str
+    ) -> None:
         content = answer.body
-        if url.path == "/api/v1/events" and answer.status == 200 and not content:
+        if path == "/api/v1/events" and answer.status == 200 and not content:
             content = self._take(headers, body)
         if answer.drop_after_taking:
             http.close_connection = True
             return
-        http.send_response(answer.status)
+        http.send_response_only(answer.status)
+        http.send_header("Date", self.date or http.date_time_string())
         for name, value in {"Content-Type": "application/json", **answer.headers}.items():
             http.send_header(name, value)
         http.send_header("Content-Length", str(len(content)))

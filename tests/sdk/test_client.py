@@ -291,7 +291,7 @@ def test_a_closed_client_counts_and_warns(caplog: pytest.LogCaptureFixture) -> N
     assert "the client is closed" in caplog.text
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", None])
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", 7])
 def test_an_address_that_cannot_work_is_said_at_once(url: Any) -> None:
     with pytest.raises(ConfigError, match="base_url must be an address such as"):
         MLGuardClient(url)
@@ -309,8 +309,11 @@ async def test_the_async_client_sends_and_closes(bridge: Any) -> None:
 def test_the_public_names_are_what_they_were() -> None:
     assert sorted(ml_guard.__all__) == [
         "AsyncMLGuardClient",
+        "Check",
         "ConfigError",
         "EventError",
+        "FrameReceipt",
+        "IncompleteBatchError",
         "MLGuardClient",
         "MLGuardError",
         "Stats",

@@ -31,7 +31,7 @@ class Clock(Outbox):
     """An outbox that only notes how long it was asked to pause."""
 
     def __init__(self) -> None:
-        super().__init__(lambda batch, outbox: None, lambda reason, n: None)
+        super().__init__(lambda batch, outbox: None, lambda reason, n, project_id: None)
         self.pauses: list[tuple[float, bool]] = []
 
     def pause(self, seconds: float, *, patient: bool = False) -> None:
@@ -149,14 +149,14 @@ def test_warnings_of_a_kind_come_once_an_interval_with_the_number_left_out(
 
 
 def test_a_pause_ends_at_a_flush_but_a_patient_one_does_not() -> None:
-    outbox = Outbox(lambda batch, outbox: outbox.pause(60), lambda reason, n: None, linger_s=0)
+    outbox = Outbox(lambda batch, outbox: outbox.pause(60), lambda reason, n, project_id: None, linger_s=0)
     outbox.put("p", b"0")
     time.sleep(0.1)
     start = time.monotonic()
     assert outbox.flush(30)
     assert time.monotonic() - start < 5
     patient = Outbox(
-        lambda batch, outbox: outbox.pause(0.5, patient=True), lambda reason, n: None, linger_s=0
+        lambda batch, outbox: outbox.pause(0.5, patient=True), lambda reason, n, project_id: None, linger_s=0
     )
     patient.put("p", b"0")
     time.sleep(0.1)

@@ -23,7 +23,7 @@ class Receiver:
             outbox.pause(0.05, patient=True)
         self.batches.append(batch)
 
-    def count(self, reason: str, events: int) -> None:
+    def count(self, reason: str, events: int, project_id: str) -> None:
         self.lost[reason] += events
 
     def outbox(self, **options: float) -> Outbox:
@@ -158,7 +158,9 @@ def test_a_defect_of_deliver_loses_its_batch_only() -> None:
             raise RuntimeError
         good.extend(batch.events)
 
-    outbox = Outbox(deliver, lambda reason, n: lost.update({reason: n}), batch_events=1, linger_s=0)
+    outbox = Outbox(
+        deliver, lambda reason, n, project_id: lost.update({reason: n}), batch_events=1, linger_s=0
+    )
     for event in (b"1", b"bad", b"2"):
         outbox.put("p", event)
     assert outbox.close(5)

@@ -62,6 +62,10 @@ async def plant(connection: asyncpg.Connection) -> None:
            values ('events', 0, 500, 0, 'shop', 'invalid_timestamp', 'not a time: 7 o''clock', now(), 0, 0)"""
     )
     await connection.execute(
+        """insert into ml_guard.client_count (project_id, day, client_id, outcome, reason, events)
+           values ('shop', current_date, 'c', 'dropped', 'queue_full', 12)"""
+    )
+    await connection.execute(
         """insert into ml_guard.baseline (project_id, model_id, endpoint, version, day_starts, days, window_start,
                window_end, events) values ('shop', 'churn', 'predict', 1, $1, $2, $3, $4, 10000)""",
         [today() - timedelta(days=9)],

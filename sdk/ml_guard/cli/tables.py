@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from rich import box
@@ -224,8 +225,10 @@ def bins(title: str, against: str, rows: Iterable[Mapping[str, Any]]) -> Rendera
     return made
 
 
-def ledger(answer: s.Ledger, days: Sequence[s.LedgerDay]) -> RenderableType:
-    """Both ledgers."""
+def ledger(
+    answer: s.Ledger, days: Sequence[s.LedgerDay], clients: Sequence[s.ClientDay] = ()
+) -> RenderableType:
+    """Both ledgers, and what clients say."""
     by_day = table(
         "project",
         "day",
@@ -256,7 +259,24 @@ def ledger(answer: s.Ledger, days: Sequence[s.LedgerDay]) -> RenderableType:
             reason = escape(one.stopped_reason or "")
             by_partition.add_row(*(w.count(n) for n in counts), _difference(one.difference), reason)
         parts.insert(0, by_partition)
+    if clients:
+        parts.append(_clients(clients))
     return Group(*parts)
+
+
+def _clients(rows: Sequence[s.ClientDay]) -> RenderableType:
+    """A row a project-day: sent, retried, and lost by reason."""
+    made = table("project", "UTC day", ">sent", ">retries", "lost", title="clients")
+    by_day: dict[tuple[date, str], list[s.ClientDay]] = {}
+    for row in rows:
+        by_day.setdefault((row.day, row.project_id), []).append(row)
+    for (day, project_id), counts in sorted(by_day.items(), reverse=True):
+        total = {name: sum(c.events for c in counts if c.outcome == name) for name in ("sent", "retried")}
+        lost = ", ".join(f"{w.count(c.events)} {escape(c.reason)}" for c in counts if c.outcome == "dropped")
+        name = escape(project_id) if project_id else "[quiet]unattributed[/]"
+        shown = f"[bad]{lost}[/]" if lost else "[good]none[/]"
+        made.add_row(name, str(day), w.count(total["sent"]), w.count(total["retried"]), shown)
+    return made
 
 
 def _difference(number: int) -> str:

@@ -107,7 +107,8 @@ class Truth:
             for index, reason in dead.items():
                 self.reasons[reason] += 1
                 if positions:
-                    self.dead[(*positions[number], index)] = reason
+                    partition, offset = positions[number]
+                    self.dead[partition, offset, index] = reason
             if len(dead) == record.events:
                 continue
             body = json.loads(record.value)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ml_guard.checking import Step
+from ml_guard.stats import Count, Tally
+
 
 class Batch(msgspec.Struct, frozen=True):
     """Encoded events of one project under one id. A retry sends the same batch, so that it counts once."""
@@ -14,6 +17,8 @@ class Batch(msgspec.Struct, frozen=True):
     batch_id: str
     project_id: str
     events: tuple[bytes, ...]
+    tally: Tally | None = None
+    """Where a call that waits for these events reads what became of them."""
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -33,12 +38,23 @@ class Receipt(msgspec.Struct, frozen=True):
 class Transport(ABC):
     """Sends batches, one at a time, from the outbox's thread."""
 
+    reports = False
+    """Whether `report` reaches a server."""
+
     def open(self) -> None:  # noqa: B027 - most transports have nothing to do
         """Called in the host's thread before the first batch of a process."""
 
     @abstractmethod
     def send(self, batch: Batch, timeout_s: float) -> Receipt:
         """Return once the batch is durable; raise a `TransportError` if that is not known within `timeout_s`."""
+
+    def report(self, client_id: str, counts: Sequence[Count], timeout_s: float) -> frozenset[str]:
+        """Tell the server what became of events; the projects of which it took no counts. Raises `TransportError`."""
+        raise NotImplementedError
+
+    def check(self, project_id: str | None, timeout_s: float) -> list[Step]:
+        """Would events arrive? Looked at from any thread, without sending one."""
+        return []
 
     def close(self) -> None:  # noqa: B027
         """Called in the outbox's thread after the last batch."""

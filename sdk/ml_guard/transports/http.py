@@ -10,12 +10,17 @@ import httpx
 import msgspec
 
 from ml_guard.answers import error_of
-from ml_guard.errors import ConfigError, ConnectionLostError, TransportError
+from ml_guard.checking import Step
+from ml_guard.errors import ConnectionLostError, TransportError
+from ml_guard.stats import Count
+from ml_guard.transports.address import checked_base_url, tls
 from ml_guard.transports.base import Batch, Receipt, Rejection, Transport
 
 GZIP_FROM_BYTES = 1024
 """A body below this gains nothing by compression."""
 CONNECT_TIMEOUT_S = 3.0
+MAX_COUNTS = 2000
+"""Counts in one report: what the server takes; the rest goes with the next one."""
 
 _GZIP = zlib.MAX_WBITS | 16
 
@@ -27,28 +32,12 @@ class _Result(msgspec.Struct):
     detail: str = ""
 
 
+class _Reported(msgspec.Struct):
+    unknown_projects: list[str] = []
+
+
 class _Verdicts(msgspec.Struct):
     results: list[_Result]
-
-
-def checked_base_url(base_url: str) -> str:
-    """The address without a slash at its end. Raises `ConfigError` if it is none.
-
-    >>> checked_base_url("http://localhost:8000/")
-    'http://localhost:8000'
-    """
-    try:
-        url = httpx.URL(base_url)
-    except (httpx.InvalidURL, TypeError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError("base_url must be an address such as http://localhost:8000")
-    return base_url.rstrip("/")
-
-
-def tls(base_url: str, verify: bool | str) -> bool | str:
-    """What httpx is told about certificates: nothing for plain HTTP, where loading them costs 20 ms in vain."""
-    return verify if base_url.startswith("https:") else False
 
 
 class HttpTransport(Transport):
@@ -57,6 +46,8 @@ class HttpTransport(Transport):
     All that httpx imports late is imported when the transport is made: a fork while the outbox's thread imports
     would leave the child with half a module.
     """
+
+    reports = True
 
     def __init__(self, base_url: str, api_key: str | None, verify: bool | str = True) -> None:
         self._base_url = checked_base_url(base_url)
@@ -71,16 +62,34 @@ class HttpTransport(Transport):
             packer = zlib.compressobj(level=1, wbits=_GZIP)
             body = packer.compress(body) + packer.flush()
             headers["Content-Encoding"] = "gzip"
+        return _receipt(self._post("/api/v1/events", body, headers, timeout_s), len(batch.events))
+
+    def report(self, client_id: str, counts: Sequence[Count], timeout_s: float) -> frozenset[str]:
+        body = msgspec.json.encode(
+            {"client_id": client_id, "counts": [count._asdict() for count in counts[:MAX_COUNTS]]}
+        )
+        response = self._post("/api/v1/client-counts", body, {"Content-Type": "application/json"}, timeout_s)
+        if response.status_code != 200:
+            raise _not_ml_guard(response) if response.status_code < 400 else error_of(response)
+        try:
+            return frozenset(msgspec.json.decode(response.content, type=_Reported).unknown_projects)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise _not_ml_guard(response) from None
+
+    def check(self, project_id: str | None, timeout_s: float) -> list[Step]:
+        from ml_guard.transports.http_check import check
+
+        with self._new_client() as client:
+            return check(client, self._base_url, project_id, timeout_s)
+
+    def _post(self, path: str, body: bytes, headers: dict[str, str], timeout_s: float) -> httpx.Response:
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
         try:
-            response = self._connected().post(
-                "/api/v1/events", content=body, headers=headers, timeout=timeout
-            )
+            return self._connected().post(path, content=body, headers=headers, timeout=timeout)
         except httpx.HTTPError as error:
             raise ConnectionLostError(
                 f"{self._base_url} does not answer ({type(error).__name__}: {error})"
             ) from error
-        return _receipt(response, len(batch.events))
 
     def close(self) -> None:
         if self._client is not None:

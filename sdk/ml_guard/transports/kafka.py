@@ -6,9 +6,10 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from ml_guard.checking import Step
 from ml_guard.errors import (
     ConnectionLostError,
     ForbiddenError,
@@ -18,6 +19,7 @@ from ml_guard.errors import (
     UnauthorizedError,
 )
 from ml_guard.event import encode_batch
+from ml_guard.stats import Count
 from ml_guard.transports.base import Batch, Receipt, Transport
 
 TOPIC = "ml_guard.events"
@@ -48,11 +50,14 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 class KafkaTransport(Transport):
     """One batch is one record, without a key, acknowledged by all in-sync replicas (`acks=all`, idempotent).
 
-    The producer lives in an event loop with a thread of its own. `options` go to `AIOKafkaProducer`, for TLS
-    and SASL: security_protocol, ssl_context, sasl_mechanism, sasl_plain_username, sasl_plain_password.
+    Counts go to `reporter`, the bridge, where one is known. The producer lives in an event loop with a thread of its
+    own. `options` go to `AIOKafkaProducer`, for TLS and SASL: security_protocol, ssl_context, sasl_mechanism,
+    sasl_plain_username, sasl_plain_password.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str = TOPIC, **options: Any) -> None:
+    def __init__(
+        self, bootstrap_servers: str, topic: str = TOPIC, *, reporter: Transport | None = None, **options: Any
+    ) -> None:
         try:
             import aiokafka  # noqa: F401 - said when the client is made, not when it sends
         except ImportError:
@@ -60,6 +65,8 @@ class KafkaTransport(Transport):
                 'MLGuardClient(kafka=...) needs aiokafka: pip install "ml-guard[kafka]"'
             ) from None
         self._servers = bootstrap_servers
+        self._reporter = reporter
+        self.reports = reporter is not None
         self._topic = topic
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,7 +89,18 @@ class KafkaTransport(Transport):
         self._within(self._send(batch), timeout_s)
         return Receipt()
 
+    def report(self, client_id: str, counts: Sequence[Count], timeout_s: float) -> frozenset[str]:
+        assert self._reporter is not None
+        return self._reporter.report(client_id, counts, timeout_s)
+
+    def check(self, project_id: str | None, timeout_s: float) -> list[Step]:
+        from ml_guard.transports.kafka_check import check
+
+        return check(self._servers, self._topic, self._options, timeout_s)
+
     def close(self) -> None:
+        if self._reporter is not None:
+            self._reporter.close()
         loop = self._loop
         if loop is None:
             return
@@ -92,6 +110,8 @@ class KafkaTransport(Transport):
         self._loop = self._producer = self._unanswered = None
 
     def forget(self) -> None:
+        if self._reporter is not None:
+            self._reporter.forget()
         _of_the_parent.append((self._loop, self._producer))
         self._loop = None
         self._producer = None

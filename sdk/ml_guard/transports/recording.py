@@ -32,6 +32,10 @@ class RecordingTransport(Transport):
         """All events of the batches that were received, in order."""
         return [msgspec.json.decode(raw, type=Event) for batch in self.batches for raw in batch.events]
 
+    def answer_next(self, answer: TransportError | Receipt) -> None:
+        """Answer the next batch that is not spoken for with this."""
+        self._answers.append(answer)
+
     def send(self, batch: Batch, timeout_s: float) -> Receipt:
         self.attempts.append(batch)
         answer = self._answers.pop(0) if self._answers else Receipt()
