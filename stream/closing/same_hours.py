@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -105,13 +106,20 @@ async def read_same_hours(
     found = await newest_days(connection, *key, LOOKS_BACK)
     if not found:
         return SameHours(*key, reason="no event of this model's endpoint has come: are the names right?")
-    today = found[0]
-    answer = SameHours(*key, today.day, today.day_start, today.zone)
-    if today.status == "final":
+    if found[0].status == "final":
+        newest = SameHours(*key, found[0].day, found[0].day_start, found[0].zone)
         return replace(
-            answer, reason=f"{today.day}, the newest day, has closed: its verdict is of the whole day"
+            newest, reason=f"{newest.day}, the newest day, has closed: its verdict is of the whole day"
         )
-    hour = await last_hour(connection, ModelDayKey(*key, today.day_start))
+    # A clock that is ahead may have begun tomorrow: today is the newest open day that has an hour.
+    place, hour = 0, None
+    for number, day in enumerate(takewhile(lambda day: day.status != "final", found)):
+        hour = await last_hour(connection, ModelDayKey(*key, day.day_start))
+        if hour is not None:
+            place = number
+            break
+    today, earlier = found[place], found[place + 1 :]
+    answer = SameHours(*key, today.day, today.day_start, today.zone)
     if hour is None:
         return replace(answer, reason=_NO_HOUR)
     now = (await read_hours(connection, *key, [today.day_start], hour))[today.day_start]
@@ -123,7 +131,7 @@ async def read_same_hours(
     answer = replace(answer, baseline_version=version.version, weekdays=version.weekdays)
     before = [
         day
-        for day in found[1:]
+        for day in earlier
         if day.day != today.day and (version.weekdays is None or day.day.isoweekday() in version.weekdays)
     ][:days]
     if not before:

@@ -160,6 +160,16 @@ async def test_an_event_of_the_future_passes_no_hour(product: Product) -> None:
     assert [tuple(row) for row in rows] == [(8, 51)]
 
 
+async def test_a_tomorrow_that_a_clock_ahead_has_begun_is_not_today(product: Product) -> None:
+    await captured(product)
+    await product.folds_hourly(day(1), 3)
+    ahead = event(project_id="w", timestamp=local(day(2), 1).isoformat().replace("+00:00", "Z"), features={})
+    await product.takes([ahead])
+    await product.rolls()
+    seen = await same_hours(product)
+    assert (seen.day, seen.hour, [one.day for one in seen.days]) == (day(1), 3, [FIRST])
+
+
 async def test_days_in_the_bins_of_another_version_are_left_out_and_named(product: Product) -> None:
     await captured(product)
     await product.folds_hourly(day(1), 3)
