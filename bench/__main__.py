@@ -13,6 +13,8 @@ BENCHES: dict[str, list[str]] = {
     "sdk": [],
     "memory": ["--events", "1000000"],
     "kills": ["--events", "500000", "--kills", "12"],
+    "first_view": [],
+    "open_page": ["--updates", "1200"],
 }
 LONG: dict[str, list[str]] = {
     "throughput": [],
@@ -21,6 +23,8 @@ LONG: dict[str, list[str]] = {
     "sdk": [],
     "memory": [],
     "kills": [],
+    "first_view": [],
+    "open_page": [],
     "calibration": [],
 }
 

@@ -8,11 +8,13 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-PAGES = ("overview", "model", "feature", "baselines", "health")
+PAGES = ("overview", "model", "feature", "baselines", "alerts", "alert", "policies", "costs", "health")
 WINDOWS = {"1h": 3600, "6h": 6 * 3600, "24h": 86_400, "3d": 3 * 86_400}
 """How far back the chart by minute looks, in seconds."""
 DEFAULT_WINDOW = "24h"
-_NEEDED = {"model": ("project", "model"), "feature": ("project", "model", "feature")}
+STATES = ("open", "acknowledged", "resolved")
+DEFAULT_STATE = "open"
+_NEEDED = {"model": ("project", "model"), "feature": ("project", "model", "feature"), "alert": ("alert",)}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Place:
     window: str = DEFAULT_WINDOW
     version: int | None = None
     against: int | None = None
+    state: str = DEFAULT_STATE
+    alert: str | None = None
+    policy: str | None = None
+    condition: str | None = None
     notice: str = ""
 
     def link(self, page: str | None = None, **changes: Any) -> str:
@@ -40,7 +46,7 @@ class Place:
         query: dict[str, Any] = {"page": there.page}
         for name in _MEANS[there.page]:
             value = getattr(there, name)
-            if value is not None and not (name == "window" and value == DEFAULT_WINDOW):
+            if value is not None and _DEFAULTS.get(name) != value:
                 query[name] = value
         return f"?{urlencode(query)}"
 
@@ -55,8 +61,13 @@ _MEANS: dict[str, tuple[str, ...]] = {
     "model": (*_MODEL, "window"),
     "feature": (*_MODEL, "feature", "day"),
     "baselines": (*_MODEL, "version", "against"),
+    "alerts": ("state", "project", "model"),
+    "alert": ("alert",),
+    "policies": ("condition", "policy", *_MODEL, "feature"),
+    "costs": ("project",),
     "health": (),
 }
+_DEFAULTS = {"window": DEFAULT_WINDOW, "state": DEFAULT_STATE}
 
 
 def place_of(arguments: Mapping[str, list[bytes]]) -> Place:
@@ -98,4 +109,6 @@ def _value(name: str, text: str) -> Any:
         return None
     if name == "window":
         return text if text in WINDOWS else None
+    if name == "state":
+        return text if text in STATES else None
     return text or None

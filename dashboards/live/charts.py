@@ -8,11 +8,13 @@ from typing import Any
 
 import panel as pn
 from bokeh.models import (
+    AllLabels,
     ColumnDataSource,
     CrosshairTool,
     FixedTicker,
     HoverTool,
     LinearAxis,
+    NoOverlap,
     Range1d,
     Span,
 )
@@ -61,6 +63,8 @@ class Chart:
         )
         self.x_range, self.y_range = Range1d(0, 1), Range1d(0, 1)
         self.figure = _figure(name, scheme, height, self.x_range, self.y_range)
+        self._ticker, self._every, self._apart = FixedTicker(ticks=[]), AllLabels(), NoOverlap(min_distance=8)
+        self.figure.xaxis[0].ticker = self._ticker
         self.head = Part()
         self._bounds: list[Span] = []
 
@@ -96,7 +100,8 @@ class Chart:
     def ticks(self, labels: Mapping[float, str], *, tilted: bool = False) -> None:
         """Where the axis below has marks, and what they say."""
         axis = self.figure.xaxis[0]
-        axis.ticker = FixedTicker(ticks=list(labels))
+        self._ticker.ticks = list(labels)
+        axis.major_label_policy = self._every if tilted else self._apart
         axis.major_label_overrides = {at: plain(text) for at, text in labels.items()}
         axis.major_label_orientation = 0.6 if tilted else "horizontal"
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup as Safe
 from panel.custom import JSComponent
 
-from dashboards.live import reference, words
+from dashboards.live import conditions, hours, reference, words
 
 HERE = Path(__file__).parent
 CSS = (HERE / "static" / "app.css").read_text(encoding="utf-8")
@@ -26,6 +26,8 @@ _environment = Environment(
 )
 _environment.globals.update(words.for_templates())
 _environment.globals.update(reference.for_templates())
+_environment.globals.update(conditions.for_templates())
+_environment.globals.update(hours.for_templates())
 
 
 def rendered(template: str, **values: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_guard.cli import wording as w
 from ml_guard.shapes import BaselineFeature
+from ml_guard.weekdays import named
 
 MEDIAN = 3
 """Where the median stands among a baseline's quantiles."""
@@ -42,4 +43,4 @@ def centre(feature: BaselineFeature | None) -> str:
 
 def for_templates() -> dict[str, Callable[..., Any]]:
     """The words that templates use."""
-    return {"centre": centre, "missing_share": missing_share}
+    return {"centre": centre, "missing_share": missing_share, "named": named}

@@ -59,9 +59,20 @@ def addresses(where: Address) -> dict[str, str]:
             return {}
         categorical = [row for row in rows if row.kind == "categorical"] or rows
         worst = max(categorical, key=lambda row: row.psi or 0)
+        open_alerts = client.alerts.list(state="open", project_id=worst.project_id, model_id=worst.model_id)
+        alert = [row for row in open_alerts if row.features]
     model = {"project": worst.project_id, "model": worst.model_id, "endpoint": worst.endpoint}
     feature = {**model, "feature": worst.feature, "day": worst.day.isoformat()}
-    pages = {"overview": {}, "model": model, "feature": feature, "baselines": model, "health": {}}
+    pages: dict[str, dict[str, str]] = {
+        "overview": {},
+        "model": model,
+        "feature": feature,
+        "baselines": model,
+        "alerts": {},
+    }
+    if alert:
+        pages["alert"] = {"alert": alert[0].alert_id}
+    pages |= {"policies": {"condition": "drift"}, "costs": {"project": worst.project_id}, "health": {}}
     return {name: urlencode({"page": name, **query}) for name, query in pages.items()}
 
 

@@ -12,11 +12,15 @@ from panel.template import Template
 from dashboards.live.address import place_of
 from dashboards.live.doors import COOKIE, VISITOR, Doors, Visitor, Visitors, plain_pages
 from dashboards.live.markup import CSS, HERE, SCRIPT
+from dashboards.live.pages.alert import AlertPage
+from dashboards.live.pages.alerts import AlertsPage
 from dashboards.live.pages.baselines import BaselinesPage
+from dashboards.live.pages.costs import CostsPage
 from dashboards.live.pages.feature import FeaturePage
 from dashboards.live.pages.health import HealthPage
 from dashboards.live.pages.model import ModelPage
 from dashboards.live.pages.overview import OverviewPage
+from dashboards.live.pages.policies import PoliciesPage
 from dashboards.live.settings import DashboardSettings
 from dashboards.live.source import Source
 from dashboards.live.theme import scheme_of
@@ -27,6 +31,10 @@ PAGES: dict[str, type[Page]] = {
     "model": ModelPage,
     "feature": FeaturePage,
     "baselines": BaselinesPage,
+    "alerts": AlertsPage,
+    "alert": AlertPage,
+    "policies": PoliciesPage,
+    "costs": CostsPage,
     "health": HealthPage,
 }
 ICON = (

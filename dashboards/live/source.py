@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from ml_guard import AsyncMLGuardClient
+from ml_guard.alert_shapes import Alert
 from ml_guard.errors import MLGuardError, UnauthorizedError
 from ml_guard.shapes import LiveEvent
 
@@ -51,6 +52,11 @@ class Source:
             known = (now, asyncio.ensure_future(_awaited(call(**query))))
             self._answers[key] = known
         return cast("T", await asyncio.shield(known[1]))
+
+    async def open_alerts(self) -> list[Alert]:
+        """Those that nobody has taken on."""
+        going_on = await self.ask("alerts", self.client.alerts.list, state="open")
+        return [one for one in going_on if one.state == "open"]
 
     def forget(self) -> None:
         """What was answered is old: something has been changed."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -81,14 +80,16 @@ class View:
         self._read_at: datetime | None = None
         self._tried = 0.0
         self._problem = ""
+        self._alerts = 0
         self._was_connected = True
         self._reading = asyncio.Lock()
         self._show_bar()
 
     def open(self) -> None:
-        """Begin to read and to listen, until the browser has left."""
+        """Begin to read, while the browser loads the scripts, and to listen until it has left."""
         self.page.source.listen(self._hear)
         pn.state.on_session_destroyed(lambda context: self.page.source.leave(self._hear))
+        self._ahead: asyncio.Task[Any] | None = asyncio.ensure_future(self._read())
         pn.state.onload(self._begin)
 
     async def _begin(self) -> None:
@@ -123,8 +124,9 @@ class View:
     async def _refresh(self) -> None:
         self._tried = time.monotonic()
         self._dirty = False
+        ahead, self._ahead = self._ahead, None
         try:
-            data = await self.page.read()
+            data = await (ahead or self._read())
         except UnauthorizedError:
             self._cannot("Your key is no longer valid.", "It was revoked, or it has changed.", login=True)
         except (NotFoundError, EmptyPageError) as error:
@@ -137,6 +139,11 @@ class View:
             self._read_at = datetime.now(UTC)
             self._paint(data)
         self._show_trouble()
+
+    async def _read(self) -> Any:
+        data = await self.page.read()
+        self._alerts = len(await self.page.source.open_alerts())
+        return data
 
     def _paint(self, data: Any) -> None:
         if not self._laid_out:
@@ -176,13 +183,8 @@ class View:
             else "out"
         )
         self.bar.show(
-            "bar.html", place=self.page.place, visitor=self.page.visitor, state=state, read_at=self._read_at
+            "bar.html", place=self.page.place, visitor=self.page.visitor, state=state, alerts=self._alerts
         )
-
-
-def link_values(place: Place) -> Mapping[str, Any]:
-    """What templates need to make links."""
-    return {"place": place}
 
 
 _LOADING = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from ml_guard.replay.topic import make_topic
 from stream.migrate import migrate
 from stream.settings import Settings
 from stream.topics import ensure_topics
+from tests.alerting.conftest import listening
 from tests.conftest import _renew_schema, run_apart
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,19 @@ FLAGS = [
 ]
 KEY = "demo-key"
 EVENTS = 15_000
+CHURN = "project=north-bank&model=churn_model_v1&endpoint=predict"
+EVERY_PAGE = {
+    "page=overview": "Requests today",
+    f"page=model&{CHURN}": "Drift by feature and day",
+    f"page=feature&{CHURN}&feature=balance": "The numbers",
+    f"page=baselines&{CHURN}": "Capture a new version",
+    "page=alerts": "all projects",
+    "page=policies": "What is alerted on",
+    "page=policies&condition=drift": "Try over the past",
+    "page=costs": "what AWS billed",
+    "page=health": "Ledger by project and day",
+}
+"""What stands on each page."""
 WAIT_S = 60.0
 LOOK_MS = 10_000
 """How long a test waits for what must appear; a loaded machine is slow, a wrong page stays wrong."""
@@ -49,6 +65,7 @@ class Product:
     dashboard_url: str
     start_api: Callable[[], Part]
     start_dashboard: Callable[..., tuple[str, Part]]
+    database_url: str
     api: Part
 
     def client(self, key: str = KEY) -> MLGuardClient:
@@ -73,6 +90,8 @@ def answers(url: str) -> bool:
 def product(
     kafka: str, bare_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Product]:
+    """Alerts go to the channel `desk`, which takes them, and to `closed`, where nobody listens."""
+    stack = ExitStack()
     folder, name, api_port = (
         tmp_path_factory.mktemp("dashboards"),
         f"events-{uuid.uuid4().hex[:8]}",
@@ -82,6 +101,8 @@ def product(
     run_apart(migrate(bare_database_url))
     run_apart(ensure_topics(Settings(kafka=kafka, topic=name, dead_topic=f"{name}.dead")))
     api_url = f"http://{HOST}:{api_port}"
+    desk = stack.enter_context(listening())
+    channels = {"desk": {"slack": desk.url}, "closed": {"slack": f"http://{HOST}:{free_port()}/hook"}}
     given = {
         "ML_GUARD_KAFKA": kafka,
         "ML_GUARD_DATABASE_URL": bare_database_url,
@@ -92,6 +113,7 @@ def product(
         "ML_GUARD_DEMO_KEY": KEY,
         "ML_GUARD_GRACE_S": "1",
         "ML_GUARD_SETTLE_S": "0.5",
+        "ML_GUARD_ALERT_CHANNELS": json.dumps(channels),
         "TMPDIR": str(folder),
     }
     parts: list[Part] = []
@@ -108,7 +130,7 @@ def product(
         part.wait_until(lambda: answers(f"{api_url}/api/v1/health"), WAIT_S)
         return part
 
-    def start_dashboard(prefix: str = "", **extra: str) -> tuple[str, Part]:
+    def start_dashboard(prefix: str = "", module: str = "dashboards.live", **extra: str) -> tuple[str, Part]:
         port = free_port()
         url = f"http://{HOST}:{port}{prefix}"
         own = {
@@ -116,25 +138,26 @@ def product(
             "ML_GUARD_DASHBOARD_PORT": str(port),
             "ML_GUARD_DASHBOARD_PREFIX": prefix,
         }
-        part = start("dashboards.live", f"dashboard-{port}", **own, **extra)
+        part = start(module, f"dashboard-{port}", **own, **extra)
+        part.wait_until(lambda: answers(f"{url}/health"), WAIT_S)
         return f"{url}/", part
 
     try:
         worker = start("stream", "worker")
         api = start_api()
-        url, dashboard = start_dashboard()
-        made = Product(api_url, url, start_api, start_dashboard, api)
+        url, _ = start_dashboard()
+        made = Product(api_url, url, start_api, start_dashboard, bare_database_url, api)
         with (
             made.client() as client,
             ThreadPoolExecutor(1) as pool,
         ):  # the browser's loop may run in this thread
             pool.submit(replay, client, kafka, name).result()
         assert worker.exit_code is None
-        dashboard.wait_until(lambda: answers(f"{url}health"), WAIT_S)
         yield made
     finally:
         for part in reversed(parts):
             part.stop()
+        stack.close()
 
 
 def replay(client: MLGuardClient, kafka: str, name: str) -> None:
@@ -197,7 +220,7 @@ def watched(page: Page) -> list[str]:
         "request",
         lambda request: (
             None
-            if request.url.startswith((f"http://{HOST}:", "blob:", "data:"))
+            if request.url.startswith((f"http://{HOST}:", f"https://{HOST}:", "blob:", "data:"))
             else errors.append(request.url)
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.dashboards.conftest import KEY, Product, log_in, watched
+from tests.dashboards.conftest import KEY, Product, log_in
 
 
 def test_without_a_log_in_every_page_leads_to_the_form_and_back_to_itself(
@@ -72,24 +72,3 @@ def test_a_revoked_key_is_told_to_log_in_again(context: BrowserContext, product:
     expect(page.get_by_text("Your key is no longer valid.")).to_be_visible()
     page.get_by_role("link", name="Log in again").click()
     expect(page.locator("#key")).to_be_visible()
-
-
-def test_it_works_behind_a_path_prefix(context: BrowserContext, product: Product) -> None:
-    url, part = product.start_dashboard(prefix="/ml-guard")
-    part.wait_until(lambda: _healthy(url), 60)
-    page = context.new_page()
-    errors = watched(page)
-    log_in(page, url)
-    page.get_by_role("link", name="churn_model_v1").click()
-    expect(page.locator(".heat")).to_be_visible()
-    assert page.url.startswith(f"{url}?page=model")
-    expect(page.locator(".state")).to_contain_text("live")
-    part.stop()
-    assert [error for error in errors if "WebSocket" not in error] == []
-
-
-def _healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}health", timeout=3).status_code == 200
-    except httpx.HTTPError:
-        return False

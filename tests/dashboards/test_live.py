@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 from playwright.sync_api import Page, expect
 
-from tests.dashboards.conftest import Product
+from tests.dashboards.conftest import CHURN, Product
 
 SECONDS_TO_THE_PAGE = 10.0
 """Two seconds on a quiet machine; CI machines are shared."""
-MODEL = "project=north-bank&model=churn_model_v1&endpoint=predict"
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -45,7 +44,7 @@ def test_an_event_shows_on_the_open_page_within_seconds(page: Page, product: Pro
 
 
 def test_an_update_keeps_focus_and_nodes_and_does_not_load_anew(page: Page, product: Product) -> None:
-    page.goto(f"{product.dashboard_url}?page=model&{MODEL}")
+    page.goto(f"{product.dashboard_url}?page=model&{CHURN}")
     cell = page.get_by_role("row", name="country").locator("a[data-verdict]").last
     cell.focus()
     kept = page.evaluate_handle(
@@ -65,7 +64,7 @@ def test_an_update_keeps_focus_and_nodes_and_does_not_load_anew(page: Page, prod
 
 
 def test_the_feature_of_today_moves(page: Page, product: Product) -> None:
-    page.goto(f"{product.dashboard_url}?page=feature&{MODEL}&feature=country")
+    page.goto(f"{product.dashboard_url}?page=feature&{CHURN}&feature=country")
     expect(page.get_by_text("open, moving")).to_be_visible()
     counts = page.locator("tr[data-bin=CA] td").nth(1)
     before = int((counts.text_content() or "").replace(",", ""))
@@ -89,6 +88,15 @@ def test_hostile_names_are_text_everywhere(page: Page, product: Product) -> None
     expect(page.get_by_role("rowheader", name="{{ 7 * 7 }}")).to_be_visible()
     page.get_by_role("rowheader", name=HOSTILE).get_by_role("link").click()
     expect(page.locator("h1")).to_contain_text(HOSTILE)
+    for query in (
+        "page=alerts&project=hostile",
+        "page=policies&condition=drift",
+        "page=costs&project=hostile",
+    ):
+        page.goto(f"{product.dashboard_url}?{query}")
+        expect(page.get_by_text(HOSTILE).first).to_be_attached()
+    page.goto(f"{product.dashboard_url}?page=baselines")
+    expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
     assert page.locator("img").count() == 0
     page.goto(f"{product.dashboard_url}?page={HOSTILE}&project={HOSTILE}")
     expect(page.get_by_text(f"There is no page “{HOSTILE}”")).to_be_visible()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from typing import Any
 
-import panel as pn
 from panel.viewable import Viewable
 
+from dashboards.live.acting import ActingPage, Fields, Said, text_of
 from dashboards.live.address import Place
 from dashboards.live.markup import Part
-from dashboards.live.view import Page
-from ml_guard.errors import MLGuardError
-from ml_guard.shapes import Baseline, BaselineDetail, BaselineFeature, LiveEvent, MetricDay, Model, Project
+from ml_guard.shapes import (
+    Baseline,
+    BaselineDetail,
+    BaselineFeature,
+    BaselinesByWeekday,
+    LiveEvent,
+    MetricDay,
+    Model,
+    Project,
+)
+from ml_guard.weekdays import COMMON, named
 
 CALENDAR_DAYS = 42
 LONGEST_NOTE = 200
@@ -62,11 +68,16 @@ class BaselineData:
     against: BaselineDetail | None
 
     @property
+    def actives(self) -> int:
+        """How many are: several where weekdays have their own."""
+        return sum(one.active for one in self.versions)
+
+    @property
     def compared(self) -> list[Compared]:
         return compared(self.against, self.shown)
 
 
-class BaselinesPage(Page):
+class BaselinesPage(ActingPage):
     """`?page=baselines&project=..&model=..&endpoint=..&version=..&against=..`"""
 
     title = "Baselines"
@@ -113,62 +124,58 @@ class BaselinesPage(Page):
         return await self.source.ask("baseline", self.source.client.baselines.show, version=version, **where)
 
     def lay_out(self) -> list[Viewable]:
-        self._head, self._capture, self._versions = Part(), Part(act=self._act), Part(act=self._act)
-        self._said: tuple[str, str] | None = None
-        self._preview: BaselineDetail | None = None
-        self._data: BaselineData | None = None
+        self._head, self._capture, self._versions = Part(), Part(act=self.act), Part(act=self.act)
+        self._preview: BaselinesByWeekday | None = None
         return [self._head, self._versions, self._capture]
 
-    def paint(self, data: BaselineData) -> None:
-        self._data = data
-        values = {"data": data, "place": _place_of(data, self.place), "may_operate": self.visitor.may_operate}
+    def draw(self, data: BaselineData) -> None:
+        values = {"data": data, "place": _place_of(data, self.place), "visitor": self.visitor}
         self._head.show("baselines_head.html", **values)
-        self._capture.show("capture.html", **values, said=self._said, preview=self._preview)
+        self._capture.show("capture.html", **values, said=self.said, preview=self._preview)
         self._versions.show("versions.html", **values)
 
-    def _act(self, action: str, fields: Mapping[str, Any]) -> None:
-        pn.state.execute(partial(self._do, action, fields))
-
-    async def _do(self, action: str, fields: Mapping[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(30):
-                self._said = await self._done(action, fields)
-        except TimeoutError:
-            self._said = ("bad", "The API took too long; look at the versions before you try again.")
-        except (MLGuardError, ValueError) as error:
-            self._said = ("bad", str(error))
-        self.source.forget()
-        try:
-            self.paint(await self.read())
-        except MLGuardError:
-            if self._data is not None:
-                self.paint(self._data)
-
-    async def _done(self, action: str, fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    async def done(self, action: str, fields: Fields) -> Said | None:
         baselines = self.source.client.baselines
         if action.startswith("activate-"):
             made = await baselines.activate(int(action.removeprefix("activate-")), **self.where)
-            return "good", f"Version {made.version} is active: days are compared with it from now on."
+            return (
+                "good",
+                f"Version {made.version} is active: {whose(made.weekdays)} are compared with it from now on.",
+            )
         if action not in ("capture", "preview"):
             return None
         days = sorted(date.fromisoformat(str(day)) for day in fields.get("days", []))
         if not days:
             return "bad", "Pick at least one closed day."
-        note = str((fields.get("note") or [""])[0])[:LONGEST_NOTE]
+        note = text_of(fields, "note")[:LONGEST_NOTE]
+        groups = COMMON.get(text_of(fields, "weekdays"))
         if action == "preview":
-            self._preview = await baselines.preview(days=days, **self.where)
+            if groups is None:
+                self._preview = BaselinesByWeekday(items=[await baselines.preview(days=days, **self.where)])
+            else:
+                self._preview = await baselines.preview_by_weekday(days=days, weekdays=groups, **self.where)
             return None
-        captured = await baselines.capture(days=days, note=note or None, **self.where)
+        window: dict[str, Any] = {"days": days, "note": note or None, **self.where}
+        if groups is None:
+            captured = BaselinesByWeekday(items=[await baselines.capture(**window)])
+        else:
+            captured = await baselines.capture_by_weekday(weekdays=groups, **window)
         self._preview = None
-        return (
-            "good",
-            f"Version {captured.version} is captured and active, by the key “{captured.captured_by}”.",
-        )
+        by = f"by the key “{captured.items[0].captured_by}”"
+        if len(captured.items) == 1:
+            return "good", f"Version {captured.items[0].version} is captured and active, {by}."
+        versions = ", ".join(f"{one.version} ({named(one.weekdays)})" for one in captured.items)
+        return "good", " ".join([f"Versions {versions} are captured and active, {by}.", *captured.warnings])
+
+
+def whose(weekdays: Sequence[int] | None) -> str:
+    """Which days a version stands for."""
+    return "days" if weekdays is None else f"days of {named(weekdays)}"
 
 
 def calendar(days: Sequence[MetricDay], versions: Sequence[Baseline]) -> list[CalendarDay]:
     """The days with events, each once."""
-    active = next((set(one.days) for one in versions if one.active), set())
+    active = {day for one in versions if one.active for day in one.days}
     return [CalendarDay(one.day, one.requests, one.status == "final", one.day in active) for one in days]
 
 

@@ -16,13 +16,14 @@ from dashboards.live.markup import Part
 from dashboards.live.view import EmptyPageError, Page
 from ml_guard.cli import wording as w
 from ml_guard.errors import NotFoundError
+from ml_guard.hour_shapes import SameHours
 from ml_guard.shapes import BaselineFeature, DriftDay, FeatureDay, LiveEvent, Project
 
 HISTORY_DAYS = 30
 BASELINE_QUANTILES = ("p01", "p05", "p25", "p50", "p75", "p95", "p99")
 """Those that a baseline keeps, in its order."""
 LONG_LABEL = 5
-MANY_BINS = 9
+MANY_BINS = 6
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class FeatureData:
     row: DriftDay
     statistics: FeatureDay | None
     baseline: BaselineFeature | None
+    same: SameHours | None
 
     @property
     def bins(self) -> list[Mapping[str, Any]]:
@@ -91,7 +93,16 @@ class FeaturePage(Page):
         statistics = await ask("statistics", client.features_daily, day=day, **where)
         row = rows[0] if rows else next(one for one in history if one.day == day)
         same = next((one for one in statistics if one.kind == row.kind), None)
-        return FeatureData(project, history, row, same, await self._baseline(row, model))
+        return FeatureData(
+            project, history, row, same, await self._baseline(row, model), await self._same_hours(row, model)
+        )
+
+    async def _same_hours(self, row: DriftDay, model: Mapping[str, Any]) -> SameHours | None:
+        """Of the open day only: a closed one has all its hours."""
+        if row.status == "final":
+            return None
+        found = await self.source.ask("same hours", self.source.client.drift_same_hours, **model)
+        return found if found.day in (None, row.day) else None
 
     async def _baseline(self, row: DriftDay, model: Mapping[str, Any]) -> BaselineFeature | None:
         if row.baseline_version is None:
@@ -104,10 +115,10 @@ class FeaturePage(Page):
         return next((one for one in detail.features if one.feature == row.feature), None)
 
     def lay_out(self) -> list[Viewable]:
-        self._head, self._detail = Part(), Part()
+        self._head, self._hours, self._detail = Part(), Part(), Part()
         self._shares = self._make_shares()
         self._history = self._make_history()
-        return [self._head, self._shares.card, self._detail, self._history.card]
+        return [self._head, self._hours, self._shares.card, self._detail, self._history.card]
 
     def _make_shares(self) -> Chart:
         colors, file = self.scheme, f"{self.place.model}-{self.place.feature}-bins"
@@ -150,6 +161,7 @@ class FeaturePage(Page):
 
     def paint(self, data: FeatureData) -> None:
         self._head.show("feature_head.html", data=data, place=self.place)
+        self._hours.show("feature_hours.html", same=data.same, place=self.place)
         self._detail.show("feature_detail.html", data=data, place=self.place)
         self._paint_shares(data)
         self._paint_history(data)

@@ -15,6 +15,7 @@ from dashboards.live.charts import Chart
 from dashboards.live.clocks import date_ms, date_ticks, hour_ticks, midnights, ms
 from dashboards.live.markup import Part
 from dashboards.live.view import EmptyPageError, Page
+from ml_guard.hour_shapes import SameHours
 from ml_guard.shapes import DriftDay, LatencyRow, LiveEvent, MetricDay, Model, Project
 
 SHOWN_DAYS = 14
@@ -45,6 +46,8 @@ class ModelData:
     step_s: int
     start: datetime
     now: datetime
+    alerts: int
+    same: SameHours
 
     @property
     def today(self) -> MetricDay | None:
@@ -86,12 +89,19 @@ class ModelPage(Page):
             **where,
         )
         columns = days[-SHOWN_DAYS:]
-        return ModelData(model, project, days, heat_rows(drift), columns, minutes, step_s, start, now)
+        alerts = sum(
+            (one.project_id, one.model_id, one.endpoint) == place.model_key
+            for one in await self.source.open_alerts()
+        )
+        same = await ask("same hours", client.drift_same_hours, **where)
+        return ModelData(
+            model, project, days, heat_rows(drift), columns, minutes, step_s, start, now, alerts, same
+        )
 
     def lay_out(self) -> list[Viewable]:
         colors = self.scheme
         name = f"{self.place.model}-{self.place.endpoint}"
-        self._head, self._heat = Part(), Part()
+        self._head, self._hours, self._heat = Part(), Part(), Part()
         self._minutes = Chart(
             "minutes", "Latency and traffic", ("time", "start_utc", "at", "requests", "top", "p50", "p95", "p99"), colors,
             height=250, file=f"{name}-minutes",
@@ -116,7 +126,7 @@ class ModelPage(Page):
             "prediction", "Prediction by day", ("prediction", "probability"), "mean"
         )
         pair = _pair(self._percentiles.card, self._prediction.card)
-        return [self._head, chart.card, self._heat, pair]
+        return [self._head, chart.card, self._hours, self._heat, pair]
 
     def _by_day(self, name: str, title: str, columns: Sequence[str], unit: str) -> Chart:
         file = f"{self.place.model}-{self.place.endpoint}-{name}"
@@ -134,6 +144,7 @@ class ModelPage(Page):
 
     def paint(self, data: ModelData) -> None:
         self._head.show("model_head.html", data=data, place=self.place)
+        self._hours.show("model_hours.html", same=data.same, place=self.place)
         self._heat.show("heat.html", data=data, place=self.place)
         self._paint_minutes(data)
         colors = self.scheme

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,6 +72,7 @@ class Fleet:
     ledger: Ledger
     projects: list[Project]
     now: datetime
+    alerts: int = 0
 
     @property
     def requests(self) -> int:
@@ -98,14 +99,15 @@ class OverviewPage(Page):
         models = await self.source.ask("models", client.models)
         metrics = await self.source.ask("metrics", client.metrics_daily, from_=since, order="asc")
         ledger = await self.source.ask("ledger", client.ledger)
-        return fleet(projects, models, metrics, ledger, now)
+        alerts = await self.source.open_alerts()
+        return replace(fleet(projects, models, metrics, ledger, now), alerts=len(alerts))
 
     def lay_out(self) -> list[Viewable]:
         self._table = Part()
         return [self._table]
 
     def paint(self, data: Fleet) -> None:
-        self._table.show("overview.html", fleet=data, place=self.place, may_operate=self.visitor.may_operate)
+        self._table.show("overview.html", fleet=data, place=self.place)
 
 
 def fleet(
