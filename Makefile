@@ -47,12 +47,15 @@ endif
 validate: setup ## replay a synthetic topic and compare the product with an oracle
 	@./validation.sh
 
+# A database that is named is one for all tests, so they run one after the other.
+TEST_PROCESSES := $(if $(ML_GUARD_TEST_DATABASE_URL),0,2)
+
 test: setup-dev ## every test, on real Kafka and real TimescaleDB
 	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }
 	@test -x /usr/bin/chromium || { echo "The tests need Chromium: install chromium from your system's packages" >&2; exit 1; }
 	@test -x /usr/sbin/nginx || { echo "The tests need nginx: install nginx-light from your system's packages" >&2; exit 1; }
 	@test -x /usr/lib/postgresql/15/bin/initdb || { echo "The tests need PostgreSQL 15: install postgresql-15 from your system's packages" >&2; exit 1; }
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 chaos: setup-dev ## every fault, with a table of results; LONG=1 gives outages their true lengths
 	@test -x /usr/lib/postgresql/15/bin/initdb || { echo "Races of several backends need PostgreSQL 15: install postgresql-15 from your system's packages" >&2; exit 1; }

@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 EndOffsets = Callable[[], Awaitable[Mapping[int, int]]]
 
-# Days looked at in one pass; the next pass goes on behind them, so many that wait cannot hide those that need not.
-DAYS_A_PASS = 200
+# Days read at once. A pass reads all pages: days that were sent together close in their order, however many wait.
+DAYS_A_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,28 @@ class Closer:
     topic: str
     rules: Rules
     occupied: set[ProjectDayKey] = field(default_factory=set)
-    _after: ProjectDayKey | None = None
     _failed: set[ProjectDayKey] = field(default_factory=set)
 
     async def step(self, connection: Connection, lease: Lease) -> list[Closed]:
-        """One pass over days that have ended and are not closed for good, the oldest first.
+        """One pass over all days that have ended and are not closed for good, the oldest first.
 
         Raises
         ------
         LeaseLostError
             If another worker leads now.
         """
-        page = await read_unfinished(connection, self.clock() - self.rules.grace, self._after, DAYS_A_PASS)
-        self._after = page[-1].key if len(page) == DAYS_A_PASS else None
+        closed: list[Closed] = []
+        after: ProjectDayKey | None = None
+        while True:
+            page = await read_unfinished(connection, self.clock() - self.rules.grace, after, DAYS_A_PAGE)
+            closed += await self._close_ready(connection, lease, page)
+            if len(page) < DAYS_A_PAGE:
+                return closed
+            after = page[-1].key
+
+    async def _close_ready(
+        self, connection: Connection, lease: Lease, page: list[ProjectDay]
+    ) -> list[Closed]:
         # Barriers first, so that a day whose fences stand beyond its barrier closes in the same pass.
         page = await self._with_barriers(connection, lease, page)
         now = self.clock()

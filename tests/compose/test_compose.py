@@ -20,7 +20,11 @@ import pytest
 from embedded.process import HOST
 from tests.compose.services import COMPOSE, OURS, ROOT, SERVICES, WAIT_S, Ports, command, environment
 
-SNIPPETS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "docs" / "integrate.md").read_text(), re.DOTALL)
+SNIPPETS = [
+    snippet
+    for page in ("docs/integrate.md", "README.md")
+    for snippet in re.findall(r"```(bash|python)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+]
 
 
 def test_the_services_run_with_their_exact_commands_and_count_an_event(running: Ports) -> None:
@@ -39,9 +43,11 @@ def test_the_services_run_with_their_exact_commands_and_count_an_event(running: 
         assert (rows[0]["requests"], rows[0]["status"]) == (1, "provisional")
 
 
-def test_every_snippet_of_the_integration_page_runs_and_its_events_are_counted(
+def test_every_snippet_of_the_integration_page_and_the_readme_runs_and_its_events_are_counted(
     running: Ports, tmp_path: Path
 ) -> None:
+    """The README's ends without a flush: what is queued is sent when its process ends."""
+    assert sum("ingest_event(" in text for _, text in SNIPPETS[-1:]) == 1
     url = f"http://{HOST}:{running.api}"
     env = os.environ | {
         "ML_GUARD_URL": url,
@@ -60,7 +66,7 @@ def test_every_snippet_of_the_integration_page_runs_and_its_events_are_counted(
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
 
-    wanted = {"churn_v1": 6, "churn_batch": 2}
+    wanted = {"churn_v1": 7, "churn_batch": 2}
     deadline, counted = time.monotonic() + WAIT_S, dict[str, int]()
     while counted != wanted:
         if time.monotonic() > deadline:
@@ -125,3 +131,26 @@ def test_the_demo_settings_are_warned_of_at_the_head_of_the_file() -> None:
     head = (ROOT / "docker-compose.yml").read_text()[:600]
     assert "DEMO SETTINGS" in head
     assert "ML_GUARD_ENV=production" in head
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("up", "compose up --build --detach --wait"),
+        ("down", "compose down --volumes --remove-orphans"),
+    ],
+)
+def test_make_asks_docker_to_start_it_all_and_to_remove_it_with_its_data(
+    target: str, asked: str, tmp_path: Path
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    docker.chmod(0o755)
+    env = os.environ | {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "ML_GUARD_DATA_DIR": str(tmp_path / "no-stack"),
+    }
+    command = ["make", "--silent", "--old-file=.venv/.ready", target, "STACK=docker"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked").read_text().splitlines() == [asked]

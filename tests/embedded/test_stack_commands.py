@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from embedded.folder import is_running
 from embedded.process import free_port
 
+ROOT = Path(__file__).parents[2]
 ML_GUARD = str(Path(sys.executable).with_name("ml-guard"))
 PASSWORD = "not-to-be-shown"
 PARTS = ["kafka", "database", "api", "worker-1", "dashboard"]
@@ -32,9 +33,18 @@ class Stack:
     variables: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.type([ML_GUARD, *arguments], **variables)
+
+    def make(self, target: str) -> subprocess.CompletedProcess[str]:
+        """The Makefile's target, in the environment that there is: nothing is installed anew."""
+        ready = ["--old-file=.venv/.ready", "--old-file=.venv/.ready-dev"]
+        return self.type(["make", "--silent", *ready, target, "STACK=embedded"])
+
+    def type(self, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ML_GUARD_")}
         return subprocess.run(
-            [ML_GUARD, *arguments],
+            command,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=150,
@@ -188,7 +198,7 @@ def test_up_after_the_supervisor_was_killed_leaves_no_stranger_behind(stack: Sta
     assert stack.psql("select a from public.kept") == "42"
 
 
-def test_down_ends_every_process_and_keeps_the_data_and_delete_removes_it(stack: Stack) -> None:
+def test_down_ends_every_process_and_keeps_the_data_and_make_down_removes_it(stack: Stack) -> None:
     state = stack.state()
     assert stack.run("down").returncode == 0
     assert not any(is_running(part) for part in [state["supervisor"], *state["parts"]])
@@ -198,9 +208,13 @@ def test_down_ends_every_process_and_keeps_the_data_and_delete_removes_it(stack:
     warm = stack.run("up")
     assert warm.returncode == 0, warm.stderr
     assert stack.psql("select a from public.kept") == "42"
-    deleted = stack.run("down", "--delete", "--json")
-    assert json.loads(deleted.stdout) == {"was_running": True, "deleted": True}
+    state = stack.state()
+    deleted = stack.make("down")  # which is `ml-guard down --delete`
+    assert deleted.returncode == 0, deleted.stderr
+    assert not any(is_running(part) for part in [state["supervisor"], *state["parts"]])
     assert not stack.folder.exists()
+    again = stack.run("down", "--delete", "--json")
+    assert json.loads(again.stdout) == {"was_running": False, "deleted": True}
 
 
 def test_a_taken_api_port_is_named_before_anything_starts(tmp_path: Path) -> None:

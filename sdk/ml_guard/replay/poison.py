@@ -1,4 +1,8 @@
-"""Which records are wrong on purpose, and what is the reason that each must be refused with?"""
+"""Which records are wrong on purpose, and what is the reason that each must be refused with?
+
+Two reasons are not planted, since they depend on how the product is set up: `beyond_retention` needs a retention, which
+is off by default, and `cap_exceeded` a project with as many models as it may have.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from ml_guard.replay.topic import FIRST_SCORED, Topic
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FUTURE = timedelta(days=3_650)
 """Far beyond every setting of how much a clock may be ahead."""
+_TOO_LARGE = 1_100_000
+"""Bytes; the product reads records of 1 MiB at most (ML_GUARD_MAX_RECORD_BYTES)."""
 
 
 def bad_event(topic: Topic, project: Project, endpoint: Endpoint, at_us: int) -> tuple[str, bytes]:
@@ -55,6 +61,7 @@ def _bad_records(
     yield "naive_timestamp", but(timestamp="2026-01-05T10:00:00")
     yield "future_timestamp", but(timestamp=(_instant(at_us) + _FUTURE).isoformat())
     yield "unknown_project", but(project_id=f"nobody-{topic.project_id(project)}")
+    yield "record_too_large", but(features={"note": "x" * _TOO_LARGE})
     yield "too_many_features", but(features={f"f{k}": k for k in range(MAX_FEATURES + 1)})
 
 

@@ -52,8 +52,15 @@ async def produce(
         from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
     except ImportError:
         raise MissingExtraError("replaying needs Kafka's client: pip install 'ml-guard[replay]'") from None
+    largest = max((len(record.value) for record in records), default=0)
     producer = AIOKafkaProducer(
-        bootstrap_servers=kafka, acks="all", max_batch_size=BATCH_BYTES, request_timeout_ms=30_000
+        bootstrap_servers=kafka,
+        acks="all",
+        max_batch_size=BATCH_BYTES,
+        max_request_size=max(2 * largest, 2 * BATCH_BYTES),
+        # Brokers hold their limit against what is sent, and a record that is too large on purpose must reach the worker.
+        compression_type="gzip" if largest > BATCH_BYTES else None,
+        request_timeout_ms=30_000,
     )
     try:
         await producer.start()
