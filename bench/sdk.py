@@ -168,7 +168,13 @@ def main() -> int:
     import logging
 
     logging.getLogger("ml_guard").setLevel(logging.ERROR)
-    server = subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    server = subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    )
     assert server.stdout is not None
     alive = f"http://127.0.0.1:{server.stdout.readline().strip()}"
     try:
