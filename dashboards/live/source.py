@@ -22,7 +22,8 @@ FRESH_S = 0.4
 RETRY_S = 1.0
 LINGER_S = 60.0
 """A stream that nobody watches is kept for so long: a page that is loaded anew finds it open."""
-MOST_ANSWERS = 256
+MOST_ANSWERS = 16
+"""Old answers are let go of beyond so many; some hold thousands of rows."""
 
 Listener = Callable[[LiveEvent], None]
 
