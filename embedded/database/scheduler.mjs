@@ -25,6 +25,7 @@ const isPoolReset = (unit) =>
 
 export class Scheduler {
   #engine;
+  #logins;
   #settings;
   #notifications;
   #idleLimitMs;
@@ -41,8 +42,9 @@ export class Scheduler {
   #reported;
 
   /** `idleLimitMs`: how long a client may sit in a transaction while others wait. */
-  constructor(engine, { idleLimitMs, onAbort }) {
+  constructor(engine, logins, { idleLimitMs, onAbort }) {
     this.#engine = engine;
+    this.#logins = logins;
     this.#idleLimitMs = idleLimitMs;
     this.#onAbort = onAbort;
     this.#settings = new BackendSettings(engine);
@@ -122,6 +124,7 @@ export class Scheduler {
         this.#resetSession(session);
         return;
       }
+      if (unit.login && !this.#admit(session, unit.login.password)) return;
       if (!this.#lend(session)) return;
     }
     if (unit.login) {
@@ -136,6 +139,14 @@ export class Scheduler {
     this.#idleSince = performance.now();
     if (work.ready && session.status === 'I') this.#release(session);
     work.notifications.forEach((each) => this.#notifications.deliver(each));
+  }
+
+  /** Whether the login is right; nobody holds the backend now, so its own catalog can be asked. */
+  #admit(session, password) {
+    this.#settings.apply(OWN_SETTINGS);
+    const refusal = this.#logins.admit(session, password, (sql) => this.#engine.select(sql));
+    if (refusal) session.end(...refusal);
+    return refusal === null;
   }
 
   /** What asyncpg's pool asks for after each use needs no backend: other clients never see this one's settings. */

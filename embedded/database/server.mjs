@@ -4,10 +4,10 @@
 // The password comes from ML_GUARD_DATABASE_PASSWORD. A line of the log says when clients may connect.
 
 import { createServer } from 'node:net';
-import { timingSafeEqual, createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { DirectoryLock } from './lock.mjs';
 import { Engine } from './engine.mjs';
+import { Logins } from './logins.mjs';
 import { Scheduler } from './scheduler.mjs';
 import { Session } from './session.mjs';
 import { Upkeep } from './upkeep.mjs';
@@ -29,24 +29,15 @@ const { values: options } = parseArgs({
     'first-job-delay-ms': { type: 'string', default: '60000' },
   },
 });
-const password = process.env.ML_GUARD_DATABASE_PASSWORD ?? '';
+const logins = new Logins({
+  owner: options.user,
+  password: process.env.ML_GUARD_DATABASE_PASSWORD ?? '',
+  database: options.database,
+});
 
 function fail(code, text) {
   console.error(text);
   process.exit(code);
-}
-
-const digest = (text) => createHash('sha256').update(text).digest();
-
-/** Why a login is refused: [SQLSTATE, text], or null. */
-function refusal(parameters, given) {
-  const user = parameters.get('user');
-  const database = parameters.get('database') ?? user;
-  if (user !== options.user || !timingSafeEqual(digest(given), digest(password))) {
-    return ['28P01', `password authentication failed for user "${user}"`];
-  }
-  if (database !== options.database && database !== 'postgres') return ['3D000', `database "${database}" does not exist`];
-  return null;
 }
 
 const lock = new DirectoryLock(options.data);
@@ -55,7 +46,7 @@ if (owner) fail(EXIT_IN_USE, `${options.data} is in use by process ${owner}`);
 process.on('exit', () => lock.release());
 
 const engine = await Engine.open(options.data, new Watchdog(Number(options['longest-statement-ms'])));
-const scheduler = new Scheduler(engine, {
+const scheduler = new Scheduler(engine, logins, {
   idleLimitMs: Number(options['idle-limit-ms']),
   onAbort: (failure) => fail(EXIT_ABORTED, `the database backend failed: ${failure.stack}`),
 });
@@ -66,7 +57,6 @@ const upkeep = new Upkeep(engine, (work) => scheduler.chore(work), {
 
 const sessions = new Map();
 const callbacks = {
-  refusal,
   submit: (session) => scheduler.submit(session),
   leave(session) {
     sessions.delete(session.id);

@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 import { MessageReader, type } from './framing.mjs';
 import * as messages from './messages.mjs';
 import { effectsOf } from './statements.mjs';
-import { startupSettings } from './settings.mjs';
+import { roleSettings, startupSettings } from './settings.mjs';
 
 const SSL_REQUEST = 80877103;
 const GSS_REQUEST = 80877104;
@@ -30,6 +30,8 @@ export class Session {
   /** A prepared statement has failed before a Flush: what follows up to the next Sync is void. */
   skipsToSync = false;
   closed = false;
+  /** Whether it may only read. */
+  restricted = false;
 
   #socket;
   #server;
@@ -39,7 +41,7 @@ export class Session {
   #units = [];
   #copy = null;
 
-  /** `server` answers logins and cancels, and is told of new work and of the end. */
+  /** `server` answers cancels, and is told of new work and of the end. */
   constructor(socket, server) {
     this.#socket = socket;
     this.#server = server;
@@ -75,6 +77,13 @@ export class Session {
     this.send(messages.error(code, text, { severity: 'FATAL', hint }));
     this.#socket.end();
     this.#left();
+  }
+
+  /** The login is a role's, not the owner's: it has the role's settings and rights, and may only read. */
+  becomeRole(role, config) {
+    this.restricted = true;
+    this.defaults = roleSettings(role, config, this.parameters);
+    this.settings = this.defaults;
   }
 
   /** The server has checked the opening packet's settings: the client may begin. */
@@ -155,13 +164,8 @@ export class Session {
       this.end('08P01', 'a password was expected');
       return;
     }
-    const refusal = this.#server.refusal(this.parameters, messages.textAt(message, 5).text);
-    if (refusal) {
-      this.end(...refusal);
-      return;
-    }
     this.#phase = 'ready';
-    this.#submit({ messages: [], login: true });
+    this.#submit({ messages: [], login: { password: messages.textAt(message, 5).text } });
   }
 
   /** Collects messages up to one that the client waits for an answer to. */

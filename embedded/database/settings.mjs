@@ -17,11 +17,15 @@ const OF_SESSION = `
   union all select 'session_authorization', session_user::text where session_user <> 'postgres'
   union all select 'role', current_setting('role') where current_setting('role') <> 'none'`;
 
+const WHO = 'session_authorization';
+// A RESET of it does nothing: a backend of its own has not logged in, so there is nothing to go back to.
+export const BACK_TO_OWNER = 'set session authorization postgres;';
+
 const quote = (text) => `'${text.replaceAll("'", "''")}'`;
 
-/** Settings of the opening packet: bare ones, and `options=-c name=value`. */
-export function startupSettings(parameters) {
-  const settings = new Map(Object.entries(POSTGRES_DEFAULTS));
+/** Settings of the opening packet over `defaults`: bare ones, and `options=-c name=value`. */
+export function startupSettings(parameters, defaults = []) {
+  const settings = new Map([...Object.entries(POSTGRES_DEFAULTS), ...defaults]);
   for (const [name, value] of parameters) {
     if (['user', 'database', 'replication', 'options'].includes(name) || name.startsWith('_pq_.')) continue;
     settings.set(name.toLowerCase(), name === 'client_encoding' ? value.replaceAll("'", '') : value);
@@ -33,6 +37,14 @@ export function startupSettings(parameters) {
     if (found) settings.set(found[1].replaceAll('-', '_').toLowerCase(), found[2].replace(/\\(.)/g, '$1'));
   }
   return settings;
+}
+
+/** The same for a role that has logged in; `config` are its own settings, a line each. */
+export function roleSettings(role, config, parameters) {
+  const own = config.split('\n').filter(Boolean).map((line) => line.split(/=(.*)/s));
+  const settings = startupSettings(parameters, own.map(([name, value]) => [name.toLowerCase(), value]));
+  for (const name of ['role', WHO]) settings.delete(name);
+  return settings.set(WHO, role); // the last, since a role may not set all that is set before
 }
 
 /** What the backend has now, beyond what RESET ALL would leave. */
@@ -47,9 +59,10 @@ export class BackendSettings {
   /** Makes the backend's settings those of `wanted`; throws what PostgreSQL has against one of them. */
   apply(wanted) {
     if (this.#current === wanted) return;
-    const resets = [...this.#current.keys()].filter((name) => !wanted.has(name));
+    const resets = [...this.#current.keys()].filter((name) => name !== WHO && !wanted.has(name));
     const changes = [...wanted].filter(([name, value]) => this.#current.get(name) !== value);
     const sql = resets.map((name) => `reset ${name};`);
+    if (this.#current.get(WHO) !== wanted.get(WHO)) sql.unshift(BACK_TO_OWNER); // what a role may not set
     if (changes.length) {
       const calls = changes.map(([name, value]) => `set_config(${quote(name)}, ${quote(value)}, false)`);
       sql.push(`select ${calls.join(', ')}`);
@@ -60,7 +73,7 @@ export class BackendSettings {
 
   /** To what the backend was started with. */
   resetAll() {
-    this.#engine.select('reset session authorization; reset all');
+    this.#engine.select(`${BACK_TO_OWNER} reset all`);
     this.#current = new Map();
   }
 

@@ -2,14 +2,18 @@
 
 import { messagesOf, type } from './framing.mjs';
 import * as messages from './messages.mjs';
+import { onlyReads } from './logins.mjs';
+import { BACK_TO_OWNER } from './settings.mjs';
 import { effectsOf } from './statements.mjs';
 
-const [QUERY, PARSE, BIND, DESCRIBE, CLOSE, FLUSH, SYNC] = ['Q', 'P', 'B', 'D', 'C', 'H', 'S'].map(type);
+const [QUERY, PARSE, BIND, DESCRIBE, CLOSE, FLUSH, SYNC, CALL] = ['Q', 'P', 'B', 'D', 'C', 'H', 'S', 'F'].map(type);
 const [READY, ERROR, NOTIFICATION, COPY_IN] = ['Z', 'E', 'A', 'G'].map(type);
 
 const COPY_REFUSED = messages.error('0A000', 'the embedded database takes COPY ... FROM STDIN only as a simple query of its own', {
   hint: 'send it alone, without parameters',
 });
+
+const WRITE_REFUSED = messages.error('42501', 'permission denied: this login of the embedded database may only read');
 
 /** Asks only about statements, and waits for the answer without ending its implicit transaction, as asyncpg does. */
 const onlyPrepares = (unit) =>
@@ -76,15 +80,18 @@ export class UnitRun {
     else if (message[0] === PARSE) this.#parse(message);
     else if (message[0] === BIND) this.#bind(message);
     else if (message[0] === DESCRIBE || message[0] === CLOSE) this.#target(message);
+    else if (message[0] === CALL && this.#session.restricted) this.#refuseWrite();
     else this.#ask(message);
   }
 
   #query(message) {
-    const effects = effectsOf(messages.sqlOf(message));
+    const sql = messages.sqlOf(message);
+    const effects = effectsOf(sql);
     this.effects.push(effects);
     if (effects.discards && this.#session.status === 'I') this.#discard(effects);
     else if (effects.deallocates !== null) this.#deallocate(effects.deallocates);
-    else if (effects.copyInside) this.#refuse(messages.readyForQuery(this.#session.status));
+    else if (this.#session.restricted && !onlyReads(sql)) this.#refuseWrite();
+    else if (effects.copyInside) this.#refuse(COPY_REFUSED, messages.readyForQuery(this.#session.status));
     else this.#ask(message);
   }
 
@@ -92,9 +99,10 @@ export class UnitRun {
     const { name, sql, rest } = messages.readParse(message);
     const own = this.#session.statementName(name);
     const effects = effectsOf(sql);
-    if (effects.copyIn || effects.copyInside) {
-      this.#engine.run(messages.parse(own, Buffer.from('copy refused\0\0\0'))); // puts the backend into its error state
-      this.#refuse();
+    const writes = this.#session.restricted && !onlyReads(sql);
+    if (effects.copyIn || effects.copyInside || writes) {
+      this.#engine.run(messages.parse(own, Buffer.from('refused\0\0\0'))); // puts the backend into its error state
+      this.#refuse(writes ? WRITE_REFUSED : COPY_REFUSED);
       return;
     }
     // The unnamed statement is replaced by the next one; under the name that it has here it would be a duplicate.
@@ -121,7 +129,7 @@ export class UnitRun {
   }
 
   #discard(effects) {
-    this.#engine.select('reset session authorization; reset all');
+    this.#engine.select(`${BACK_TO_OWNER} reset all`);
     this.#forgetStatements();
     effects.listens.push(['unlisten', '*']);
     this.#complete('DISCARD ALL');
@@ -151,7 +159,13 @@ export class UnitRun {
     this.#answer.push(...tags.map(messages.commandComplete), messages.readyForQuery(this.#session.status));
   }
 
-  #refuse(...after) {
-    this.#answer.push(COPY_REFUSED, ...after);
+  #refuse(...answers) {
+    this.#answer.push(...answers);
+  }
+
+  /** A transaction that the client has begun fails with it, as with any error. */
+  #refuseWrite() {
+    const ready = [...messagesOf(this.#engine.run(messages.query('refused')))].at(-1);
+    this.#refuse(WRITE_REFUSED, ready);
   }
 }
