@@ -46,3 +46,10 @@ class StackSettings(Settings):
     def initial_key(self) -> str | None:
         """The demo has a key that everybody knows; production has none until one is made."""
         return self.demo_key or (DEMO_KEY if self.env == "demo" else None)
+
+    @property
+    def initial_grafana_password(self) -> str | None:
+        """As with the key: the demo's is known, production has none until one is set."""
+        if self.grafana_password is not None:
+            return self.grafana_password.get_secret_value()
+        return DEMO_PASSWORD if self.env == "demo" else None

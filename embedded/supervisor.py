@@ -23,9 +23,10 @@ from embedded.folder import Folder, birth, read_json, write_json
 from embedded.kafka import broker
 from embedded.plan import REPOSITORY, Plan
 from embedded.process import Part
+from embedded.settings import StackSettings
 from embedded.watched import Watched
 from stream.migrate import MigrationError, apply_policies, migrate
-from stream.settings import Settings
+from stream.reader import set_login, set_page
 from stream.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -77,12 +78,15 @@ class Supervisor:
     async def _start(self) -> None:
         await self._start_parts([self.kafka, self.database])
         self._enter("migrating")
-        settings = Settings(kafka=self.plan.kafka, database_url=self.plan.database_url)
+        settings = StackSettings(kafka=self.plan.kafka, database_url=self.plan.database_url)
         try:
-            await migrate(self.plan.database_url)
-            await apply_policies(self.plan.database_url, retention_days=settings.retention_days)
+            await migrate(settings.database_url)
+            await apply_policies(settings.database_url, retention_days=settings.retention_days)
         except MigrationError as failure:
             raise PartFailedError(f"the schema could not be brought up to date: {failure}") from failure
+        await set_page(settings.database_url, settings.public_url or self.plan.dashboard_url)
+        if (password := settings.initial_grafana_password) is not None:
+            await set_login(settings.database_url, password)
         await ensure_topics(settings)
         self._enter("starting")
         await self._start_parts([self.api, *self.workers, self.dashboard])

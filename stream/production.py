@@ -1,6 +1,7 @@
 """Do these settings still carry a credential that everybody knows?
 
-The worker and the API ask this before anything else; with `ML_GUARD_ENV=production` they refuse to start on one.
+The worker, the API and `ml-guard migrate` ask this before anything else; with `ML_GUARD_ENV=production` they refuse
+to start on one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def demo_credentials(settings: Settings) -> list[str]:
     # Written as `?password=` it counts as well.
     if unquote(url.password or "") == DEMO_PASSWORD or f"password={DEMO_PASSWORD}" in url.query.split("&"):
         found.append("ML_GUARD_DATABASE_URL has the demo's password: give the database one of its own.")
+    if settings.grafana_password and settings.grafana_password.get_secret_value() == DEMO_PASSWORD:
+        found.append("ML_GUARD_GRAFANA_PASSWORD is the demo's: choose another, or leave it empty.")
     return found
 
 

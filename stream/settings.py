@@ -99,8 +99,15 @@ class Settings(BaseSettings):
         validation_alias="AWS_CE_REGION",
         description="The region of AWS's Cost Explorer; else `AWS_DEFAULT_REGION`, else us-east-1 (docs/costs.md).",
     )
+    grafana_password: SecretStr | None = Field(
+        None,
+        description="The password of the database login `ml_guard_grafana`, which `ml-guard migrate` makes for reading "
+        "only; none makes no login.",
+    )
+
     public_url: str | None = Field(
-        None, description="The address at which people open the dashboard: alerts link to it."
+        None,
+        description="The address at which people open the dashboard: alerts and Grafana's boards link to it.",
     )
     alert_slack_url: SecretStr | None = Field(
         None, description="Slack's incoming webhook: the channel `slack` of alerts."

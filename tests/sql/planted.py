@@ -84,6 +84,9 @@ async def plant(connection: asyncpg.Connection) -> None:
            values ('shop', $1, 'USD', 0.36, true, now())""",
         today().date(),
     )
+    await connection.execute(
+        """insert into ml_guard.model (project_id, model_id, endpoint) values ('shop', 'churn', 'predict')"""
+    )
     for age in range(4):
         await _plant_day(connection, today() - timedelta(days=age), closed=age > 0)
     recent = [

@@ -28,14 +28,11 @@ def migrate(
     """Bring the database (ML_GUARD_DATABASE_URL) to this version's schema. What was applied before stays untouched."""
     settings = server_part("stream.settings").Settings(**_of_stack())
     production = server_part("stream.production")
+    migration, reader = server_part("stream.migrate"), server_part("stream.reader")
     try:
         production.refuse_demo_credentials(settings)
-    except production.DemoCredentialError as error:
-        raise CommandError(str(error)) from error
-    migration = server_part("stream.migrate")
-    try:
-        applied = asyncio.run(_migrate(migration, settings))
-    except migration.MigrationError as error:
+        applied = asyncio.run(_migrate(migration, reader, settings))
+    except (production.DemoCredentialError, migration.MigrationError, reader.LoginRefusedError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(
@@ -50,11 +47,15 @@ def migrate(
     emit(data, as_json, lambda: _told(applied, created))
 
 
-async def _migrate(migration: Any, settings: Any) -> list[Any]:
+async def _migrate(migration: Any, reader: Any, settings: Any) -> list[Any]:
     applied: list[Any] = await migration.migrate(settings.database_url)
     await migration.apply_policies(
         settings.database_url, retention_days=settings.retention_days, hours_days=settings.hours_days
     )
+    if page := settings.public_url or read_stack().get("dashboard"):
+        await reader.set_page(settings.database_url, page)
+    if settings.grafana_password is not None:
+        await reader.set_login(settings.database_url, settings.grafana_password.get_secret_value())
     return applied
 
 
