@@ -14,12 +14,17 @@ import time
 import uuid
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
+import yaml
 
 from embedded.process import HOST
+from stream.reader import LOGIN
 from tests.compose.services import COMPOSE, OURS, ROOT, SERVICES, WAIT_S, Ports, command, environment
 
+PROVISIONING = ROOT / "dashboards" / "grafana" / "provisioning"
+DATA_SOURCES = yaml.safe_load((PROVISIONING / "datasources" / "timescaledb.yaml").read_text())["datasources"]
 SNIPPETS = [
     snippet
     for page in ("docs/integrate.md", "README.md")
@@ -91,6 +96,107 @@ def test_in_production_no_service_starts_on_a_demo_credential(service: str) -> N
     assert "demo" in done.stdout + done.stderr
     assert "demo-key" not in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+async def test_grafanas_login_reads_the_database_that_migrate_made_it_in(running: Ports) -> None:
+    """The user and password that its data source is provisioned with, at the address of the compose file."""
+    (source,) = DATA_SOURCES
+    settings = environment("grafana", running)
+    place, _, port = settings["ML_GUARD_GRAFANA_DATABASE"].rpartition(":")
+    connection = await asyncpg.connect(
+        host=place,
+        port=int(port),
+        user=source["user"],
+        password=settings["ML_GUARD_GRAFANA_PASSWORD"],
+        database=source["jsonData"]["database"],
+    )
+    try:
+        assert source["user"] == LOGIN
+        assert await connection.fetchval("select session_user::text") == LOGIN
+        published = await connection.fetchval("select url from ml_guard.pages where page = 'dashboard'")
+        assert published.removeprefix("http://") in SERVICES["dashboard"]["ports"][0]
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("select * from ml_guard.api_key")
+    finally:
+        await connection.close()
+
+
+def test_everything_that_grafana_is_provisioned_with_is_there() -> None:
+    grafana = SERVICES["grafana"]
+    (source,) = DATA_SOURCES
+    wanted = {word[1:] for word in re.findall(r"\$[A-Z_]+", str(source))}
+    assert wanted == {"ML_GUARD_GRAFANA_DATABASE", "ML_GUARD_GRAFANA_SSLMODE", "ML_GUARD_GRAFANA_PASSWORD"}
+    assert wanted <= grafana["environment"].keys()
+    mounted = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    assert all(volume.endswith(":ro") for volume in grafana["volumes"])
+    inside = {target: ROOT / path for path, target in mounted.items()}
+    assert (inside["/etc/grafana/provisioning"] / "datasources" / "timescaledb.yaml").is_file()
+    provider = yaml.safe_load(
+        (inside["/etc/grafana/provisioning"] / "dashboards" / "ml_guard.yaml").read_text()
+    )
+    boards = inside[provider["providers"][0]["options"]["path"]]
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (boards / Path(home).name).is_file()
+    assert inside[grafana["entrypoint"][1]].is_file()
+
+
+def test_nobody_sees_grafana_without_logging_in() -> None:
+    settings = SERVICES["grafana"]["environment"]
+    assert settings["GF_AUTH_ANONYMOUS_ENABLED"] == settings["GF_USERS_ALLOW_SIGN_UP"] == "false"
+    assert SERVICES["grafana"]["profiles"] == ["grafana"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "starts"),
+    [
+        ({}, True),
+        ({"ML_GUARD_ENV": "production"}, False),
+        ({"ML_GUARD_ENV": "production", "GF_SECURITY_ADMIN_PASSWORD": "own"}, False),
+        ({"ML_GUARD_ENV": "production", "ML_GUARD_GRAFANA_PASSWORD": "own"}, False),
+        (
+            {
+                "ML_GUARD_ENV": "production",
+                "GF_SECURITY_ADMIN_PASSWORD": "own",
+                "ML_GUARD_GRAFANA_PASSWORD": "",
+            },
+            False,
+        ),
+        (
+            {
+                "ML_GUARD_ENV": "production",
+                "GF_SECURITY_ADMIN_PASSWORD": "admin",
+                "ML_GUARD_GRAFANA_PASSWORD": "own",
+            },
+            False,
+        ),
+        (
+            {
+                "ML_GUARD_ENV": "production",
+                "GF_SECURITY_ADMIN_PASSWORD": "own",
+                "ML_GUARD_GRAFANA_PASSWORD": "own",
+            },
+            True,
+        ),
+    ],
+)
+def test_in_production_grafana_does_not_start_on_a_demo_credential(
+    changed: dict[str, str], starts: bool
+) -> None:
+    """The script that the container begins with, in front of a program that stands for the image's own."""
+    shell, script, image_starts = SERVICES["grafana"]["entrypoint"]
+    assert image_starts == "/run.sh"
+    mounted = {volume.split(":")[1]: ROOT / volume.split(":")[0] for volume in SERVICES["grafana"]["volumes"]}
+    done = subprocess.run(
+        [shell, str(mounted[script]), "echo", "started"],
+        env=environment("grafana", Ports()) | changed,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert (done.returncode == 0, done.stdout) == (starts, "started\n" if starts else "")
+    assert starts or "refuses demo credentials" in done.stderr
+    assert "own" not in done.stderr.split()
 
 
 def test_every_published_port_is_bound_to_loopback() -> None:
