@@ -78,8 +78,9 @@ screenshots: setup-dev ## pictures of every page, light, dark and phone, into do
 bench: setup-dev ## figures of this machine: throughput beside stock Faust, freshness, memory
 	@$(BIN)/python -m bench
 
-docs: setup-dev ## the pages that are generated from the code
+docs: setup-dev ## the pages and the Grafana boards that are generated from the code
 	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m dashboards.grafana
 
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 import pytest
 
 from stream.migrate import migrate
-from stream.reader import LOGIN, scram_secret, set_login
+from stream.reader import LOGIN, LoginRefusedError, scram_secret, set_login
 
 PASSWORD = "a password with ' and $"
 
@@ -78,6 +78,18 @@ async def test_a_new_password_replaces_the_old(owner: asyncpg.Connection, embedd
     with pytest.raises(asyncpg.InvalidPasswordError):
         await log_in(embedded_url)
     await (await log_in(embedded_url, "another")).close()
+
+
+async def test_who_may_not_make_roles_is_told_what_to_do(
+    owner: asyncpg.Connection, embedded_url: str
+) -> None:
+    place = urlsplit(embedded_url)
+    as_reader = f"postgresql://{LOGIN}:{quote(PASSWORD, safe='')}@{place.hostname}:{place.port}/ml_guard"
+    with pytest.raises(LoginRefusedError, match=r"docs/grafana\.md"):
+        await set_login(as_reader, "another")
+    with pytest.raises(LoginRefusedError, match="not ASCII"):
+        await set_login(embedded_url, "gehïm")
+    await (await log_in(embedded_url)).close()
 
 
 async def test_a_role_that_may_not_log_in_is_refused(owner: asyncpg.Connection, embedded_url: str) -> None:

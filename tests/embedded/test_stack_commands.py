@@ -119,6 +119,14 @@ def test_stack_json_tells_programs_where_everything_is_and_is_private(stack: Sta
         assert path.stat().st_mode & 0o077 == 0
 
 
+def test_grafanas_login_reads_the_demos_database_and_finds_the_dashboard(stack: Stack) -> None:
+    told = json.loads((stack.folder / "stack.json").read_text())
+    login = told["database_url"].replace(f"ml_guard:{PASSWORD}@", "ml_guard_grafana:ml_guard@")
+    asked = ["psql", "--no-psqlrc", "-At", "-c", "select session_user, url from ml_guard.pages", login]
+    answer = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    assert answer == f"ml_guard_grafana|{told['dashboard']}"
+
+
 def test_doctor_finds_a_healthy_stack_healthy(stack: Stack) -> None:
     examined = Stack(stack.folder).run("doctor", "--json")  # without a setting: stack.json says where it is
     found = json.loads(examined.stdout)
