@@ -23,11 +23,11 @@ from tests.chaos.lasting import LONG
 class Recorder:
     """What pytest says of each test; a test's parameters count together."""
 
-    def __init__(self, progress: Console, total: int) -> None:
+    def __init__(self, progress: Console) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.passed: dict[str, int] = defaultdict(int)
         self.failures: dict[str, list[str]] = defaultdict(list)
-        self._progress, self._total = progress, total
+        self._progress = progress
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.partition("[")[0]
@@ -38,7 +38,8 @@ class Recorder:
             self.passed[name] += 1
         if report.when == "teardown":
             verdict = "[red]failed" if name in self.failures else "[green]held"
-            self._progress.print(f"{verdict}[/] {report.nodeid} {report.duration:.0f}", highlight=False)
+            line = f"{verdict}[/] {report.nodeid.replace('[', '(')} {self.seconds[name]:.0f} s"
+            self._progress.print(line, highlight=False, soft_wrap=True)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -83,10 +84,9 @@ def main() -> int:
         parser.error("no fault has such a name")
     tests = list(dict.fromkeys(test for fault in faults for test in fault.tests))
     progress, began = Console(stderr=True), time.monotonic()
-    recorder = Recorder(progress, len(tests))
-    status = pytest.main(
-        ["-m", "", "-p", "no:terminal", "-p", "no:cacheprovider", *tests], plugins=[recorder]
-    )
+    recorder = Recorder(progress)
+    options_of_pytest = ["--override-ini=addopts=", "--import-mode=importlib", "-p", "no:terminal"]
+    status = pytest.main([*options_of_pytest, *tests], plugins=[recorder])
     for failures in recorder.failures.values():
         for text in failures:
             progress.print(text, markup=False, highlight=False)

@@ -42,9 +42,13 @@ create function public.remove_compression_policy(regclass, if_exists boolean) re
 create function public.remove_retention_policy(regclass, if_exists boolean) returns void language sql as $$ select $$;
 create function public.remove_continuous_aggregate_policy(regclass, if_exists boolean) returns void
     language sql as $$ select $$;
+create procedure public.refresh_continuous_aggregate(regclass, timestamptz, timestamptz) language sql as $$ select $$;
+set allow_system_table_mods = on;
+insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+select 16383, 'timescaledb', 10, 'public'::regnamespace, false, '0';
 set search_path = pg_catalog, public;
 """
-"""TimescaleDB's functions that migrations call, without TimescaleDB."""
+"""TimescaleDB's functions that migrations and workers call, without TimescaleDB."""
 
 
 def plain_scripts() -> list[str]:

@@ -19,11 +19,12 @@ class Shift:
     """The file, from the test's side."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.set(timedelta())
+        self.path, self.at = path, timedelta()
+        self.set(self.at)
 
     def set(self, shift: timedelta) -> None:
         """From now on the clock is so much ahead."""
+        self.at = shift
         written = self.path.with_suffix(".new")
         written.write_text(str(shift.total_seconds()))
         written.replace(self.path)

@@ -70,14 +70,15 @@ async def check(url: str, numbers: Sequence[int], *, dead: int | None = None) ->
     """The state is that of a run of these events without faults, and both ledgers balance."""
     connection = await asyncpg.connect(url)
     try:
-        assert differences(expected(np.array(numbers)), await observe(connection)) == []
-        assert await imbalances(connection) == []
+        wrong = differences(expected(np.array(numbers)), await observe(connection))
+        wrong += await imbalances(connection)
+        assert not wrong, "\n".join(wrong)
         if dead is not None:
             counted = await connection.fetchval(
                 "select coalesce(sum(dead), 0)::bigint from ml_guard.ledger_day"
             )
             indexed = await connection.fetchval("select count(*) from ml_guard.dead_letter")
-            assert (counted, indexed) == (dead, dead)
+            assert (counted, indexed) == (dead, dead), f"{counted} dead counted, {indexed} indexed, of {dead}"
     finally:
         await connection.close()
 

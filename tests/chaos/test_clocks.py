@@ -12,6 +12,8 @@ import pytest
 
 from bench.events import expected, make_projects, produce
 from bench.fleet import Fleet
+from stream.closing.service import ClosingService
+from stream.settings import Settings
 from tests.chaos.lasting import lasting
 from tests.chaos.shifted import Shift
 from tests.chaos.site import check, until, value
@@ -109,13 +111,29 @@ async def test_a_worker_killed_at_the_moment_a_day_should_close_leaves_it_to_the
     fleet.kill(first)
     await produce(fleet.kafka, fleet.topic, range(1_000, 1_500), make=make)
     shift.set(midnight + timedelta(minutes=2) - now)
-    for _ in range(2):
-        fleet.start(**shift.environment)
+    later = shift.at
+    settings = Settings(topic=fleet.topic, database_url=fleet.database_url)
+    service = ClosingService(
+        fleet.database_url,
+        lambda: datetime.now(UTC) + later,
+        fleet.end_offsets,
+        settings,
+        "leads, reads nothing",
+    )
+    leading = asyncio.create_task(service.run())
+
+    async def closing() -> bool:
+        return bool(await value(fleet.database_url, status) == "closing")
 
     async def closed() -> bool:
         return bool(await value(fleet.database_url, status) == "closed")
 
+    await until(closing, "a barrier is noted")
+    assert sum((await fleet.fences()).values()) == 1_000
+    fleet.start(**shift.environment)
     await until(closed, "the day is closed")
+    service.stop()
+    await leading
     connection = await asyncpg.connect(fleet.database_url)
     day = await connection.fetchrow(
         "select revision, complete from ml_guard.day_close where project_id = 'clock'"

@@ -77,8 +77,12 @@ async def test_a_claim_that_meets_a_checkpoint_waits_for_it_and_reads_on_behind(
         assert await checkpoint == [True]
         assert await claim == {0: 10}
     before.broker.own = set()
+    logs.append(0, *[event() for _ in range(5)])
     await before.read(0)
-    assert await heir.events() == 10
+    assert await before.checkpoint(0) == [False]
+    await heir.read(0)
+    assert await heir.checkpoint(0) == [True]
+    assert await heir.events() == 15
 
 
 async def test_a_checkpoint_that_meets_a_claim_waits_for_it_and_is_refused(
