@@ -9,8 +9,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from ml_guard.service_logs import set_up_logs
 from stream.production import DemoCredentialError
 from stream.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 10
 """For requests that run when a signal comes; the bridge's own wait for Kafka is as long."""
@@ -20,12 +23,11 @@ KEEP_ALIVE_S = 30
 def main() -> int:
     """Serve until a signal ends it. 2: refused to start."""
     settings = Settings()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiokafka").setLevel("ERROR")  # it repeats each second what `ready` says once
+    set_up_logs(settings.log_format, {"aiokafka": "ERROR"})  # it repeats each second what `ready` says once
     try:
         app = create_app(settings)
     except DemoCredentialError as error:
-        print(error, file=sys.stderr)
+        log.critical("%s", error)
         return 2
     uvicorn.Server(server_config(app, settings)).run()
     return 0

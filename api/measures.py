@@ -1,11 +1,18 @@
-"""What does the API count of itself? The series of `/metrics`; bounded in number, without names of projects."""
+"""What does the API count of itself? The series of `/metrics` that anybody sees: few, without names of projects."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -63,6 +70,22 @@ class Measures:
             "Sum over the last 7 days of events that clients lost, as they reported.",
             ("reason",),
         )
+        self.rollup_waiting = self._gauge(
+            "ml_guard_rollup_waiting_model_days",
+            "Model-days that a checkpoint changed and no rollup has read yet.",
+        )
+        self.days_waiting = self._gauge(
+            "ml_guard_days_waiting_to_close",
+            "Days of projects that have ended and are not closed, or to be restated.",
+        )
+        self.alerts_open = self._gauge(
+            "ml_guard_alerts_open", "Open alerts, acknowledged ones too.", ("severity",)
+        )
+        self.messages = self._gauge(
+            "ml_guard_alert_messages", "Messages of the last 7 days: pending, sent, or failed.", ("status",)
+        )
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)

@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api.door.access import demand, the_projects
 from api.measures import Measures
+from api.model_series import model_series
 from api.problems import Problem
 from api.readiness import Ready
 from api.services import Services, services_of
-from stream.store import accounts, client_counts
+from stream.alerting.policies import SEVERITIES
+from stream.store import accounts, client_counts, gauges
 
 router = APIRouter(tags=["pipeline"])
 
@@ -38,16 +41,32 @@ class Scrapes:
         async with self._lock:
             if time.monotonic() - self._at > BELIEVED_S:
                 _show(measures, await services.readiness.state())
-                await _ledger(services)
+                await _stored(services)
                 self._at = time.monotonic()
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def prometheus_metrics(request: Request) -> Response:
-    """Prometheus text. Names no project, so it needs no key; keep it off the public network all the same."""
+    """Prometheus text. Without a key it names no project; keep it off the public network all the same.
+
+    With a key that may read, as `X-API-Key` or as `Authorization: Bearer`, it also has gauges of the key's models.
+    """
     services = services_of(request)
+    secret = request.headers.get("X-API-Key") or _bearer(request)
     await request.app.state.scrapes.refresh(services)
-    return Response(generate_latest(services.measures.registry), media_type=CONTENT_TYPE_LATEST)
+    text = generate_latest(services.measures.registry)
+    if secret is not None:
+        who = await services.keyring.open(secret)
+        demand(who, "read")
+        projects = await the_projects(services, who, None)
+        async with services.database.connection() as connection:
+            text += await model_series(connection, services.settings, projects)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _bearer(request: Request) -> str | None:
+    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else None
 
 
 def _show(measures: Measures, state: Ready) -> None:
@@ -62,13 +81,24 @@ def _show(measures: Measures, state: Ready) -> None:
             measures.silence.labels(name).set(partition.heartbeat_age_s)
 
 
-async def _ledger(services: Services) -> None:
+def _waiting(measures: Measures, state: gauges.Waiting) -> None:
+    measures.rollup_waiting.set(state.model_days)
+    measures.days_waiting.set(state.days)
+    for severity in SEVERITIES:
+        measures.alerts_open.labels(severity).set(state.alerts.get(severity, 0))
+    for status in ("pending", "sent", "failed"):
+        measures.messages.labels(status).set(state.messages.get(status, 0))
+
+
+async def _stored(services: Services) -> None:
     try:
         async with services.database.connection() as connection:
             rows = await accounts.partitions(connection, services.settings.topic)
             since = (datetime.now(UTC) - LEDGER_DAYS).date()
             services.measures.day_difference.set(await accounts.day_difference(connection, first=since))
             lost = await client_counts.lost_since(connection, since)
+            grace = timedelta(seconds=services.settings.grace_s)
+            _waiting(services.measures, await gauges.waiting(connection, datetime.now(UTC), grace))
     except Problem:
         return
     services.measures.lost_by_clients.clear()

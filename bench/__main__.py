@@ -9,6 +9,7 @@ import sys
 BENCHES: dict[str, list[str]] = {
     "throughput": [],
     "freshness": [],
+    "alerted": [],
     "rollup": [],
     "sdk": [],
     "memory": ["--events", "1000000"],
@@ -19,6 +20,7 @@ BENCHES: dict[str, list[str]] = {
 LONG: dict[str, list[str]] = {
     "throughput": [],
     "freshness": [],
+    "alerted": [],
     "rollup": [],
     "sdk": [],
     "memory": [],

@@ -7,6 +7,7 @@ from pathlib import Path
 from dashboards.live.settings import DashboardSettings
 from docs.alerts_page import page as alerts_page
 from docs.guarantees_page import page as guarantees_page
+from docs.metrics_page import page as metrics_page
 from embedded.settings import StackSettings
 from ml_guard.cli.reference import page as cli_page
 
@@ -38,6 +39,7 @@ PAGES = {
     "cli.md": cli_page,
     "alerts.md": alerts_page,
     "guarantees.md": guarantees_page,
+    "metrics.md": metrics_page,
 }
 
 

@@ -117,6 +117,7 @@ def plan_for(settings: StackSettings, say: Say) -> Plan:
         workers=settings.workers,
         database_password=settings.database_password,
         api_key=settings.initial_key,
+        public_url=settings.public_url,
     )
 
 

@@ -23,6 +23,7 @@ class Plan:
     workers: int
     database_password: str
     api_key: str | None
+    public_url: str | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
@@ -66,6 +67,7 @@ class Plan:
             "ML_GUARD_DATABASE_URL": self.database_url,
             "ML_GUARD_API_PORT": str(self.api_port),
             "ML_GUARD_DASHBOARD_PORT": str(self.dashboard_port),
+            "ML_GUARD_PUBLIC_URL": self.public_url or self.dashboard_url,
         }
         return variables if self.api_key is None else {**variables, "ML_GUARD_DEMO_KEY": self.api_key}
 

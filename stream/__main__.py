@@ -10,11 +10,14 @@ import sys
 
 import uvloop
 
+from ml_guard.service_logs import set_up_logs
 from stream.alerting.channels.base import ChannelSettingError
 from stream.alerting.channels.configured import channels
 from stream.app import Worker
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
+
+log = logging.getLogger("stream")
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from the others. A checkpoint is some forty short waits for the database;
@@ -41,15 +44,13 @@ async def _main(settings: Settings) -> None:
 
 def main() -> int:
     """Run until SIGTERM; the exit status is not 0 if the worker failed or could not start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("faust", "mode", "aiokafka", "kafka"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = Settings()
+    set_up_logs(settings.log_format, dict.fromkeys(("faust", "mode", "aiokafka", "kafka"), "WARNING"))
     try:
         refuse_demo_credentials(settings)
         channels(settings)
     except (DemoCredentialError, ChannelSettingError) as error:
-        print(error, file=sys.stderr)
+        log.critical("%s", error)
         return 2
     # A policy, since Faust makes the loop of its consumer's thread itself.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

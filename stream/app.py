@@ -26,10 +26,12 @@ from stream.ingest.claims import Claims
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.ingestion import Ingestion
+from stream.ingest.lag import LagWatch
 from stream.ingest.log import Log
 from stream.ingest.records import PartitionBatch
 from stream.ingest.transport import Consumer, Transport
 from stream.ingest.watchdog import Progress, Watchdog
+from stream.measures import MetricsPort, WorkerMeasures
 from stream.settings import Settings
 from stream.store.pool import connect
 from stream.topics import ensure_topics
@@ -91,13 +93,15 @@ class FaustBroker:
         """These many bytes need no room any more."""
         self._consumer.folded(nbytes)
 
-    async def behind(self, positions: dict[int, int]) -> int:
-        """How many records the logs hold behind these positions.
+    async def behind(self, positions: dict[int, int]) -> dict[int, int]:
+        """How many records each partition's log holds behind its position.
 
         The broker is asked, since a consumer that has stopped fetching knows nothing of what has come meanwhile.
         """
         ends = await asyncio.wait_for(self.end_offsets(), ANSWER_S)
-        return sum(max(0, ends.get(partition, 0) - position) for partition, position in positions.items())
+        return {
+            partition: max(0, ends.get(partition, 0) - position) for partition, position in positions.items()
+        }
 
 
 def make_app(settings: Settings, ingestion: Ingestion) -> App:
@@ -159,6 +163,7 @@ class Worker:
         pool = await connect(settings.database_url)
         catalog = Catalog(pool)
         await catalog.load()
+        measures = WorkerMeasures()
         dead = DeadLetters(settings.kafka, settings.dead_topic)
         await dead.start()
         ingestion = Ingestion(
@@ -169,14 +174,18 @@ class Worker:
             clock=self.clock,
             owner=self.owner,
             failpoints=Failpoints.from_environment(production=settings.env == "production"),
+            measures=measures,
         )
         app = make_app(settings, ingestion)
         broker = cast(FaustBroker, ingestion.claims.broker)
         watchdog = Watchdog(PATIENCE_S)
         closing = ClosingService(
-            settings.database_url, self.clock, broker.end_offsets, settings, holder=self.owner
+            settings.database_url, self.clock, broker.end_offsets, settings, self.owner, measures
         )
         await app.start()
+        port = None
+        if settings.worker_metrics_port:
+            port = MetricsPort.open(measures, settings.worker_metrics_host, settings.worker_metrics_port)
         watchdog.start()
         tasks: list[asyncio.Future[None]] = [
             asyncio.ensure_future(catalog.follow()),
@@ -195,6 +204,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if port is not None:
+            port.close()
         if not failed:
             await self._leave(app, ingestion)
         with suppress(TimeoutError):
@@ -227,14 +238,16 @@ class Worker:
 
     async def _report(self, ingestion: Ingestion, broker: FaustBroker, watchdog: Watchdog) -> None:
         """Show the watchdog how it goes, and every few seconds a line of log."""
-        logged_at, logged_events, behind = time.monotonic(), 0, 0
+        logged_at, logged_events, behind, lag = time.monotonic(), 0, 0, LagWatch()
         while True:
             await asyncio.sleep(SHOW_EVERY_S)
             claims = ingestion.claims
             written = {number: partition.written for number, partition in claims.partitions.items()}
             waits = claims.waits_for_database(PATIENCE_S / 2)
             try:
-                behind = await broker.behind(written)
+                records = await broker.behind(written)
+                behind = sum(records.values())
+                ingestion.measures.show_lag(records, lag.seconds(claims.partitions, records, time.time()))
             except KafkaError as error:
                 log.warning("the log's end could not be asked for: %r", error)
                 waits = True
@@ -242,6 +255,13 @@ class Worker:
                 log.warning("the log's end could not be asked for within %.0f s", ANSWER_S)
                 behind = max(behind, 1)  # who cannot ask cannot know; if it lasts, this worker is stuck
             watchdog.show(Progress(sum(written.values()), behind > 0, waits))
+            ingestion.measures.show_state(
+                nbytes=ingestion.cache.nbytes,
+                limit=ingestion.cache.limit,
+                model_days=len(ingestion.cache),
+                partitions=len(written),
+                stopped=len(claims.stopped),
+            )
             with suppress(OSError):
                 heartbeat_file().touch()
             now = time.monotonic()

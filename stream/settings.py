@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml_guard.service_logs import LogFormat
+
 DEMO_KEY = "demo-key"
 DEMO_PASSWORD = "ml_guard"  # noqa: S105  the demo's, refused in production
 
@@ -18,6 +20,9 @@ class Settings(BaseSettings):
 
     env: Literal["demo", "production"] = Field(
         "demo", description="`production` makes every service refuse to start on a demo credential."
+    )
+    log_format: LogFormat = Field(
+        "console", description="`json`: every line of a service's log is a JSON object."
     )
     kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, separated by commas.")
     database_url: str = Field(
@@ -85,6 +90,21 @@ class Settings(BaseSettings):
     key_events_per_s: float = Field(
         50_000.0, gt=0, description="Events a second that one key may send; beyond it the bridge answers 429."
     )
+    worker_metrics_host: str = Field(
+        "127.0.0.1", description="The address that a worker's `/metrics` listens on."
+    )
+    worker_metrics_port: int = Field(
+        9464,
+        ge=0,
+        le=65535,
+        description="Its port; further workers of a machine take the next free ones. 0: no metrics of workers.",
+    )
+    metrics_models: int = Field(
+        200, ge=0, description="Models that the API's `/metrics` shows at most, the worst first."
+    )
+    metrics_features: int = Field(
+        500, ge=0, description="Features whose PSI the API's `/metrics` shows at most, the worst first."
+    )
     ready_silence_s: float = Field(
         15.0, gt=0, description="A partition whose worker has been silent for longer makes the API not ready."
     )
@@ -134,6 +154,9 @@ class Settings(BaseSettings):
     )
     alert_give_up_hours: float = Field(
         72.0, gt=0, description="How long an alert's message is tried again while its receiver is down."
+    )
+    alert_log_days: int = Field(
+        90, ge=1, description="How long messages that were sent or given up stay in the delivery log."
     )
     smtp_host: str | None = Field(None, description="The server that sends alerts by e-mail.")
     smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")

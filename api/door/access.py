@@ -22,13 +22,17 @@ def needs(scope: str | None) -> Callable[..., Coroutine[Any, Any, Principal]]:
 
     async def check(request: Request, secret: Annotated[str | None, Security(_header)]) -> Principal:
         who = await services_of(request).keyring.open(secret)
-        if scope is not None and scope not in who.scopes:
-            raise Problem(
-                "missing_scope", f"The key {who.key.name!r} lacks the scope `{scope}`.", scope=scope
-            )
+        if scope is not None:
+            demand(who, scope)
         return who
 
     return check
+
+
+def demand(who: Principal, scope: str) -> None:
+    """The key has this scope. Raises `missing_scope`."""
+    if scope not in who.scopes:
+        raise Problem("missing_scope", f"The key {who.key.name!r} lacks the scope `{scope}`.", scope=scope)
 
 
 AnyKey = Annotated[Principal, Depends(needs(None))]

@@ -11,29 +11,33 @@ from tornado.ioloop import IOLoop
 
 from dashboards.live.server import make_server
 from dashboards.live.settings import DashboardSettings
+from ml_guard.service_logs import set_up_logs
+
+log = logging.getLogger(__name__)
+
+QUIET = ("httpx", "tornado.access", "bokeh.server.views.ws")
 
 
 def main() -> int:
     """Serve until a signal ends it. 2: refused to start."""
     settings = DashboardSettings()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("httpx", "tornado.access", "bokeh.server.views.ws"):
-        logging.getLogger(name).setLevel("WARNING")
+    set_up_logs(settings.log_format, dict.fromkeys(QUIET, "WARNING"))
     if settings.env == "production" and settings.demo_key:
-        print("ML_GUARD_ENV=production refuses demo credentials: unset ML_GUARD_DEMO_KEY.", file=sys.stderr)
+        log.critical("ML_GUARD_ENV=production refuses demo credentials: unset ML_GUARD_DEMO_KEY.")
         return 2
     try:
         server = make_server(settings)
     except OSError as error:
-        print(
-            f"port {settings.dashboard_port}, where the dashboard would answer, cannot be had ({error.strerror}): "
+        log.critical(
+            "port %d, where the dashboard would answer, cannot be had (%s): "
             "end the other program, or choose another with ML_GUARD_DASHBOARD_PORT",
-            file=sys.stderr,
+            settings.dashboard_port,
+            error.strerror,
         )
         return 2
     server.start()
     where = f"http://{settings.dashboard_host}:{settings.dashboard_port}{settings.prefix}/"
-    logging.getLogger(__name__).info("the dashboard is at %s, of the API at %s", where, settings.url)
+    log.info("the dashboard is at %s, of the API at %s", where, settings.url)
     loop = IOLoop.current()
     running = asyncio.get_event_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml_guard.service_logs import LogFormat
+
 
 class DashboardSettings(BaseSettings):
     """Environment variables `ML_GUARD_<NAME>`; docs/settings.md is generated from this class too."""
@@ -27,6 +29,9 @@ class DashboardSettings(BaseSettings):
     )
     public_url: str | None = Field(
         None, description="The address at which people open the dashboard, behind a reverse proxy."
+    )
+    log_format: LogFormat = Field(
+        "console", description="`json`: every line of a service's log is a JSON object."
     )
     dashboard_session_hours: float = Field(12.0, gt=0, description="How long a log-in lasts without a visit.")
 

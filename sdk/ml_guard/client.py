@@ -14,6 +14,7 @@ from ml_guard.event import MAX_FEATURES
 from ml_guard.frames import Columns, FrameReceipt, send_frame
 from ml_guard.late import LateAsyncConnection, LateConnection
 from ml_guard.outbox import EXIT_TIMEOUT_S, MAX_EVENTS, SPILL_BYTES
+from ml_guard.records import AsyncRecords, Records
 from ml_guard.resources import Api, AsyncApi
 from ml_guard.sending import Sending, ingestion_of
 from ml_guard.shapes import LiveEvent
@@ -23,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class MLGuardClient(Sending, Api):
+class MLGuardClient(Sending, Api, Records):
     """Sends events in the background and asks the API.
 
     `base_url` and `api_key` are the API's. With `kafka="host:9092"` events go to Kafka instead (needs
@@ -132,7 +133,7 @@ class MLGuardClient(Sending, Api):
         self.close()
 
 
-class AsyncMLGuardClient(Sending, AsyncApi):
+class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
     """`MLGuardClient` for an event loop: `flush`, `close`, `check`, `live`, frames and the API are awaited."""
 
     def __init__(

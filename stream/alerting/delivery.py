@@ -51,12 +51,15 @@ class Courier:
         How long after it was written a message is no longer tried.
     chance : callable
         A number in [0, 1): spreads attempts that would otherwise coincide.
+    attempted : callable
+        Told the channel and the outcome of each attempt.
     """
 
     channels: Mapping[str, Channel]
     clock: Callable[[], datetime]
     give_up: timedelta = timedelta(hours=72)
     chance: Callable[[], float] = random.random
+    attempted: Callable[[str, str], None] = lambda channel, outcome: None
 
     async def step(self, connection: Connection, lease: Lease) -> bool:
         """Send what is due; whether there was anything.
@@ -86,6 +89,7 @@ class Courier:
             async with turn:
                 await self._note_failure(connection, one, error)
         else:
+            self.attempted(one.channel, "sent")
             async with turn:
                 await note_sent(connection, one, self.clock())
 
@@ -111,6 +115,7 @@ class Courier:
             pause = pause_s(one.attempts, self.chance())
         again_at = now + timedelta(seconds=pause)
         over = again_at - one.created_at > self.give_up
+        self.attempted(one.channel, "given_up" if over else "failed")
         log.warning(
             "message %s to %s, attempt %d: %s; %s",
             one.message_id,
@@ -118,5 +123,6 @@ class Courier:
             one.attempts,
             error,
             "given up" if over else f"again in {pause:.0f} s",
+            extra={"message_id": one.message_id, "channel": one.channel},
         )
         await note_not_sent(connection, one, str(error), None if over else again_at)

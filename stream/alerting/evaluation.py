@@ -49,6 +49,8 @@ class Evaluator:
         The last stable end offset of every partition of the topic.
     young : timedelta
         Days that ended longer ago open no alert: a backfill tells nobody of the past.
+    changed : callable
+        Told what became of each alert, once that is written.
     """
 
     clock: Callable[[], datetime]
@@ -57,6 +59,7 @@ class Evaluator:
     end_offsets: Callable[[], Awaitable[Mapping[int, int]]]
     topic: str
     young: timedelta = timedelta(days=3)
+    changed: Callable[[str], None] = lambda news: None
     _timed_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -97,8 +100,16 @@ class Evaluator:
         if is_due:
             self._timed_at = now
         for change in round_.changes:
+            self.changed(change.news)
             if change.news != "updated":
-                log.info("alert %s %s: %s", change.episode.alert_id, change.news, change.episode.headline)
+                episode = change.episode
+                log.info(
+                    "alert %s %s: %s",
+                    episode.alert_id,
+                    change.news,
+                    episode.headline,
+                    extra={"project": episode.subject.project_id, "alert": episode.alert_id},
+                )
         return len(changed) == RESULTS_A_STEP
 
     async def _judge_days(

@@ -24,13 +24,20 @@ from stream.alerting.evaluation import Evaluator
 from stream.alerting.wording import Place
 from stream.closing.close import Closed, Closer
 from stream.closing.hours import HourKeeper
-from stream.closing.housekeeping import Range, fold_old_client_counts, forget_old_batches, refresh
+from stream.closing.housekeeping import (
+    Range,
+    fold_old_client_counts,
+    forget_old_batches,
+    forget_what_is_old,
+    refresh,
+)
 from stream.closing.lease import LASTS, LeaseKeeper
 from stream.closing.reading import StateReader
 from stream.closing.rollup import Roller
 from stream.closing.steps import Rules
 from stream.costs.explorer import Explorer
 from stream.costs.pull import CostSchedule
+from stream.measures import WorkerMeasures
 from stream.settings import Settings
 from stream.store.closing import ProjectDayKey
 from stream.store.lease import Lease, LeaseLostError
@@ -88,10 +95,13 @@ class ClosingService:
         end_offsets: Callable[[], Awaitable[Mapping[int, int]]],
         settings: Settings,
         holder: str,
+        measures: WorkerMeasures | None = None,
     ) -> None:
         self._database = database
+        self._settings = settings
         self._clock = clock
         self._keeper = LeaseKeeper(holder)
+        self._measures = measures = measures or WorkerMeasures()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="closing")
         occupied: set[ProjectDayKey] = set()
         self._hours = HourKeeper(clock)
@@ -107,8 +117,11 @@ class ClosingService:
             end_offsets,
             settings.topic,
             timedelta(days=settings.alert_days),
+            measures.alert,
         )
-        self._courier = Courier(receivers, clock, timedelta(hours=settings.alert_give_up_hours))
+        self._courier = Courier(
+            receivers, clock, timedelta(hours=settings.alert_give_up_hours), attempted=measures.attempted
+        )
         self._costs = CostSchedule(clock, Explorer(settings.aws_ce_region))
         self._stop = asyncio.Event()
         self._unrefreshed: set[Range] = set()
@@ -143,15 +156,11 @@ class ClosingService:
     async def _work(self, pool: Pool) -> None:
         loops = [
             asyncio.create_task(self._keep(pool), name="lease"),
-            asyncio.create_task(self._repeat(pool, self._roll, ROLLUP_EVERY_S), name="rollup"),
-            asyncio.create_task(self._repeat(pool, self._close, CLOSE_EVERY_S), name="close"),
-            asyncio.create_task(self._repeat(pool, self._evaluator.step, ALERT_EVERY_S), name="alerts"),
-            asyncio.create_task(
-                self._repeat(pool, self._courier.step, DELIVER_EVERY_S, rests=False), name="messages"
-            ),
-            asyncio.create_task(
-                self._repeat(pool, self._costs.step, COSTS_EVERY_S, rests=False), name="costs"
-            ),
+            self._task("rollup", pool, self._roll, ROLLUP_EVERY_S),
+            self._task("close", pool, self._close, CLOSE_EVERY_S),
+            self._task("alerts", pool, self._evaluator.step, ALERT_EVERY_S),
+            self._task("messages", pool, self._courier.step, DELIVER_EVERY_S, rests=False),
+            self._task("costs", pool, self._costs.step, COSTS_EVERY_S, rests=False),
         ]
         try:
             await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
@@ -178,9 +187,15 @@ class ClosingService:
                     await self._keeper.keep(connection)
             except AWAY as error:
                 log.warning("the closing lease could not be kept: %s", error)
+            self._measures.leads.set(self._keeper.lease is not None)
             await self._pause(LASTS.total_seconds() / 5)
 
-    async def _repeat(self, pool: Pool, work: Work, every_s: float, *, rests: bool = True) -> None:
+    def _task(
+        self, name: str, pool: Pool, work: Work, every_s: float, *, rests: bool = True
+    ) -> asyncio.Task[None]:
+        return asyncio.create_task(self._repeat(name, pool, work, every_s, rests), name=name)
+
+    async def _repeat(self, name: str, pool: Pool, work: Work, every_s: float, rests: bool) -> None:
         """Do the work again and again while the lease is held.
 
         It `rests` at least twice as long as it worked: most of the time belongs to the fetching and the checkpoints.
@@ -193,6 +208,7 @@ class ClosingService:
                 try:
                     async with pool.acquire() as connection:
                         more = await work(connection, lease)
+                    self._measures.worked(name, monotonic() - began_s)
                 except LeaseLostError as error:
                     log.info("%s", error)
                     self._keeper.lost(lease)
@@ -205,6 +221,7 @@ class ClosingService:
 
     async def _roll(self, connection: Connection, lease: Lease) -> bool:
         done = await self._roller.step(connection, lease)
+        self._measures.rolled.inc(done.model_days)
         self._unrefreshed.update((day.key.day_start, day.day_end) for day in done.changed)
         return done.more
 
@@ -212,6 +229,7 @@ class ClosingService:
         closed = await self._closer.step(connection, lease)
         for done in closed:
             _log_closed(done)
+            self._measures.day_closed(done.revision, complete=not done.blocked)
             self._unrefreshed.add((done.day.key.day_start, done.day.day_end))
         await self._hours.step(connection, lease)
         if self._unrefreshed and (closed or monotonic() >= self._refresh_at_s):
@@ -220,6 +238,12 @@ class ClosingService:
             self._tidy_at_s = monotonic() + HOUSEKEEPING_EVERY_S
             await forget_old_batches(connection, self._clock())
             await fold_old_client_counts(connection, self._clock())
+            await forget_what_is_old(
+                connection,
+                self._clock(),
+                retention_days=self._settings.retention_days,
+                log_days=self._settings.alert_log_days,
+            )
         return False
 
     async def _refresh(self, connection: Connection) -> None:
@@ -245,6 +269,7 @@ def _log_closed(done: Closed) -> None:
             done.day.day,
             done.revision,
             list(done.blocked),
+            extra={"project": done.day.key.project_id, "day": str(done.day.day)},
         )
     else:
         log.info(
@@ -253,4 +278,5 @@ def _log_closed(done: Closed) -> None:
             done.day.day,
             done.revision,
             done.model_days,
+            extra={"project": done.day.key.project_id, "day": str(done.day.day)},
         )

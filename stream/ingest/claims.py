@@ -166,13 +166,18 @@ class Claims:
             else:
                 self.stopped[number] = reason
                 places[number] = None
-                log.error("partition %d stands still: %s", number, reason)
+                log.error("partition %d stands still: %s", number, reason, extra={"partition": number})
         self.changed.set()
         return places
 
     def out_of_range(self, partition: int, offset: int) -> None:
         """The broker has no such offset: look again what the log holds, which gives the reason."""
-        log.error("partition %d: offset %d is out of the log's range", partition, offset)
+        log.error(
+            "partition %d: offset %d is out of the log's range",
+            partition,
+            offset,
+            extra={"partition": partition},
+        )
         self.again(partition)
 
     def unreadable(self, number: int, offset: int, why: str) -> None:
@@ -259,13 +264,13 @@ class Claims:
             self.database_failed("no heartbeat was written", error)
             return
         for number in accepted:
-            log.info("partition %d goes on: its loss was accepted", number)
+            log.info("partition %d goes on: its loss was accepted", number, extra={"partition": number})
             self.stopped.pop(number, None)
             self.again(number)
         for number, epoch in epochs.items():
             partition = self.partitions.get(number)
             if number not in own and partition is not None and partition.epoch == epoch:
-                log.warning("partition %d was claimed by another worker", number)
+                log.warning("partition %d was claimed by another worker", number, extra={"partition": number})
                 self.again(number, after_s=RETRY_S)
         self._claim_orphans()
 

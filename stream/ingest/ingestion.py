@@ -24,6 +24,7 @@ from stream.ingest.pace import Pace
 from stream.ingest.records import PartitionBatch
 from stream.ingest.state import StateCache
 from stream.ingest.work import Partition
+from stream.measures import WorkerMeasures
 from stream.settings import Settings
 from stream.store.batches import DuplicateBatchError
 from stream.store.fence import FenceLostError
@@ -54,10 +55,12 @@ class Ingestion:
         clock: Callable[[], datetime],
         owner: str,
         failpoints: Failpoints | None = None,
+        measures: WorkerMeasures | None = None,
     ) -> None:
         self.topic = settings.topic
         self.cache = StateCache(settings.state_bytes)
         self.pace = Pace(settings.checkpoint_s)
+        self.measures = measures or WorkerMeasures()
         self.failpoints = failpoints or Failpoints()
         self.folder = Folder(settings, pool, catalog, self.cache, clock)
         self.claims = Claims(
@@ -88,6 +91,7 @@ class Ingestion:
                     batch.partition,
                     partition.next_offset,
                     batch.lo - 1,
+                    extra={"partition": batch.partition},
                 )
                 claims.again(batch.partition)
                 return
@@ -108,26 +112,36 @@ class Ingestion:
             self.claims.database_failed(f"partition {partition.number}: state could not be loaded", error)
             self.claims.give_up(partition)
         except Exception as error:
-            log.error("partition %d could not be folded: %s", partition.number, without_values(error))
+            log.error(
+                "partition %d could not be folded: %s",
+                partition.number,
+                without_values(error),
+                extra={"partition": partition.number},
+            )
             self.claims.give_up(partition)
         except BaseException:  # cancelled with a batch in its hands, which must not be passed over
             self.claims.give_up(partition)
             raise
 
     async def _fold(self, partition: Partition) -> None:
+        over_cap = self.folder.values_over_cap
         self.pace.folded(await self.folder.fold(partition))
+        self.measures.over_cap.inc(self.folder.values_over_cap - over_cap)
         self.failpoints.passing("after_fold")
 
     async def _make_room(self, partition: Partition) -> None:
         """Wait while more is held than may be; only a checkpoint makes room."""
-        self.cache.evict()
+        self._evict()
         while not partition.gone and (
             self.cache.nbytes > self.cache.limit or partition.work.dead_bytes > DEAD_BYTES
         ):
             self.pace.hurry()
             self.claims.changed.clear()
             await self.claims.changed.wait()
-            self.cache.evict()
+            self._evict()
+
+    def _evict(self) -> None:
+        self.measures.evicted.inc(self.cache.evict())
 
     async def run(self) -> None:
         """Write checkpoints when they are due, until cancelled."""
@@ -160,18 +174,25 @@ class Ingestion:
                 self.claims.database_failed(f"partition {partition.number}: its checkpoint failed", error)
                 written = None
             except Exception as error:
-                log.error("partition %d: its checkpoint failed: %s", partition.number, without_values(error))
+                log.error(
+                    "partition %d: its checkpoint failed: %s",
+                    partition.number,
+                    without_values(error),
+                    extra={"partition": partition.number},
+                )
                 written = None
             except BaseException:
                 self.claims.drop(partition.number)
                 raise
             if written is None:
+                self.measures.failed()
                 self.claims.give_up(partition, after_s=RETRY_S)
             self.claims.changed.set()
-            self.cache.evict()
+            self._evict()
             return bool(written)
 
     async def _write(self, partition: Partition) -> bool:
+        began = time.monotonic()
         async with partition.folding:
             await self._fold(partition)
             if partition.gone or partition.folded == partition.written:
@@ -191,6 +212,7 @@ class Ingestion:
             taken.release()
         self._catalog.registered(taken.work.models)
         self.pace.wrote(taken.work.events)
+        self.measures.wrote(time.monotonic() - began, taken.work)
         self._hints[partition.number] = taken.hi
         return True
 

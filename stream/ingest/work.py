@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -118,7 +118,7 @@ class Partition:
     waiting_records: int = 0
     waiting_bytes: int = 0
     work: Work = field(default_factory=Work)
-    checkpointed_at: float = 0.0
+    _arrivals: deque[tuple[int, int]] = field(default_factory=deque)
     folding: asyncio.Lock = field(default_factory=asyncio.Lock)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -133,6 +133,14 @@ class Partition:
         self.next_offset = batch.hi
         self.waiting_records += len(batch)
         self.waiting_bytes += batch.nbytes
+        if batch.appended_ms:
+            self._arrivals.append((batch.hi, batch.appended_ms[0]))
+
+    def oldest_ms(self) -> int | None:
+        """When the broker appended the oldest record in memory that no checkpoint has; None: there is none."""
+        while self._arrivals and self._arrivals[0][0] <= self.written:
+            self._arrivals.popleft()
+        return self._arrivals[0][1] if self._arrivals else None
 
     def take_all(self) -> PartitionBatch | None:
         """All that is waiting, as one batch."""

@@ -21,7 +21,17 @@ import yaml
 
 from embedded.process import HOST
 from stream.reader import LOGIN
-from tests.compose.services import COMPOSE, OURS, ROOT, SERVICES, WAIT_S, Ports, command, environment
+from tests.compose.services import (
+    COMPOSE,
+    OURS,
+    ROOT,
+    SERVICES,
+    WAIT_S,
+    Ports,
+    command,
+    environment,
+    interpolated,
+)
 
 PROVISIONING = ROOT / "dashboards" / "grafana" / "provisioning"
 DATA_SOURCES = yaml.safe_load((PROVISIONING / "datasources" / "timescaledb.yaml").read_text())["datasources"]
@@ -217,6 +227,13 @@ def test_awss_credentials_are_mounted_read_only_and_an_unset_variable_is_not_han
     home = re.search(r"--home-dir (\S+)", (ROOT / "Dockerfile").read_text())
     assert home is not None
     assert home[1] == "/srv/ml-guard"
+
+
+def test_alerts_link_to_the_published_dashboard() -> None:
+    (published,) = SERVICES["dashboard"]["ports"]
+    for service in ("stream", "api", "dashboard"):
+        url = interpolated(SERVICES[service]["environment"]["ML_GUARD_PUBLIC_URL"])
+        assert url == f"http://{published.removesuffix(':8501')}"
 
 
 def test_every_foreign_image_has_an_exact_version() -> None:

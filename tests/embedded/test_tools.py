@@ -11,6 +11,7 @@ import pytest
 from embedded import tools
 from embedded.errors import MissingToolError
 from embedded.lifecycle import plan_for, up
+from embedded.plan import Plan
 from embedded.process import free_port, port_is_free
 from embedded.settings import StackSettings
 
@@ -79,3 +80,10 @@ def test_a_taken_port_of_kafka_is_replaced_and_that_is_said(monkeypatch: pytest.
     assert str(port) in said[0]
     assert str(plan.kafka_port) in said[0]
     assert "ML_GUARD_KAFKA_PORT" in said[0]
+
+
+@pytest.mark.parametrize("own", [None, "https://guard.example/ml"])
+def test_alerts_link_to_this_stacks_dashboard_unless_another_address_is_set(own: str | None) -> None:
+    settings = StackSettings(api_port=free_port(), public_url=own)
+    plan = Plan.from_json(plan_for(settings, lambda text: None).to_json())
+    assert plan.environment["ML_GUARD_PUBLIC_URL"] == (own or plan.dashboard_url)

@@ -24,6 +24,7 @@ from ml_guard.cli import (
     models,
     projects,
     replay,
+    report,
     results,
     validate,
 )
@@ -57,7 +58,7 @@ def build() -> typer.Typer:
         if error.name not in ("embedded", "embedded.commands"):
             raise
     for module in (
-        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, alerts, costs,
+        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, report, alerts, costs,
         ledger, dead_letters,
     ):  # fmt: skip
         module.register(app)
