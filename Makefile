@@ -80,7 +80,6 @@ bench: setup-dev ## figures of this machine: throughput beside stock Faust, fres
 
 docs: setup-dev ## the pages and the Grafana boards that are generated from the code
 	@$(BIN)/python -m docs.generate
-	@$(BIN)/python -m dashboards.grafana
 
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dashboards.grafana.__main__ import main as write_boards
 from dashboards.live.settings import DashboardSettings
 from docs.alerts_page import page as alerts_page
 from docs.guarantees_page import page as guarantees_page
@@ -44,9 +45,10 @@ PAGES = {
 
 
 def main() -> None:
-    """Write every generated page."""
+    """Write every generated page, and the boards of Grafana."""
     for name, page in PAGES.items():
         (DOCS / name).write_text(page(), encoding="utf-8")
+    write_boards()
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dashboards.grafana.kinds import CELL_COLOUR, VERDICTS, chart, table
+from dashboards.grafana.kinds import CELL_COLOUR, OF_A_DAY, VERDICTS, chart, table
 from dashboards.grafana.links import board_of_model, chosen, links, of_row, outside
 from dashboards.grafana.parts import BLUE, GREEN, ORANGE, PSI_LEVELS, QUIET, RED, Panel, Row
 from dashboards.grafana.queries import DAY, FEATURE, MODEL, SERIES
-from dashboards.live.words import SEVERITY
 
-_WORST_FIRST = ", ".join(f"'{verdict}'" for verdict in SEVERITY)
-_VERDICT_CODES = "\n".join(f"         when '{verdict}' then {code}" for code, verdict in enumerate(SEVERITY))
+_WORST_FIRST = ", ".join(f"'{verdict}'" for verdict in OF_A_DAY)
+_VERDICT_CODES = "\n".join(f"         when '{verdict}' then {code}" for code, verdict in enumerate(OF_A_DAY))
 _BY_CODE = [{"type": "value", "options": {
-    str(code): VERDICTS[0]["options"][verdict] for code, verdict in enumerate(SEVERITY)
+    str(code): VERDICTS[0]["options"][verdict] for code, verdict in enumerate(OF_A_DAY)
 }}]  # fmt: skip
 
 # A feature that changed its type has a row for each kind: the one that most events have is shown.

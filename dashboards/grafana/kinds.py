@@ -8,12 +8,15 @@ from typing import Any
 from dashboards.grafana.parts import COLOURS, Json, Panel
 from dashboards.live.words import SEVERITY, said, sign, tone
 
+OF_A_DAY = tuple(verdict for verdict in SEVERITY if verdict != "not_counted")
+"""The verdicts that a day may have, the worst first; the one left out is of the same hours only."""
+
 VERDICTS: list[Json] = [
     {
         "type": "value",
         "options": {
             verdict: {"text": f"{sign(verdict)} {said(verdict)}", "color": COLOURS[tone(verdict)], "index": index}
-            for index, verdict in enumerate(SEVERITY)
+            for index, verdict in enumerate(OF_A_DAY)
         },
     }
 ]  # fmt: skip

@@ -12,8 +12,9 @@ import yaml
 from dashboards.grafana.__main__ import BOARDS as BUILT
 from dashboards.grafana.__main__ import text
 from dashboards.grafana.health import QUIET_S, SILENT_S
+from dashboards.grafana.kinds import OF_A_DAY
 from dashboards.live.address import place_of
-from dashboards.live.words import SEVERITY, said, sign
+from dashboards.live.words import said, sign
 from stream import drift
 from stream.drift import Status
 from stream.settings import Settings
@@ -166,7 +167,7 @@ def test_the_levels_of_silence_are_the_products() -> None:
 
 
 def test_verdicts_have_the_dashboards_signs_and_words() -> None:
-    wanted = {verdict: f"{sign(verdict)} {said(verdict)}" for verdict in SEVERITY}
+    wanted = {verdict: f"{sign(verdict)} {said(verdict)}" for verdict in OF_A_DAY}
     assert wanted.keys() == {str(status) for status in Status} | {"ignored"}
     by_title = {panel["title"]: panel for panel in panels(BOARDS["model"])}
     (mappings,) = [
