@@ -29,6 +29,7 @@ from api import (
     projects,
     prometheus,
     ready,
+    reference,
     same_hours,
 )
 from api.middleware import Outermost
@@ -49,6 +50,7 @@ RESOURCES = (
     keys,
     models,
     baselines,
+    reference,
     feature_settings,
     metrics,
     features,

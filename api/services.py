@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class Services:
     readiness: Readiness
     feed: Feed
     measures: Measures
+    data_sets: asyncio.Semaphore
+    """Reference data sets that are read at once: a column of each is in memory."""
 
     @classmethod
     def of(cls, settings: Settings) -> Services:
@@ -50,6 +53,7 @@ class Services:
             readiness=Readiness(settings, database, broker),
             feed=Feed(database),
             measures=Measures(),
+            data_sets=asyncio.Semaphore(2),
         )
 
     async def open(self) -> None:

@@ -151,7 +151,7 @@ class Model(BaseModel):
 
 
 class Baseline(BaseModel):
-    """A captured window of closed days."""
+    """What days are compared with: a captured window of closed days, or a reference data set."""
 
     project_id: str
     model_id: str
@@ -159,8 +159,8 @@ class Baseline(BaseModel):
     version: int | None = Field(description="Null: a preview.")
     active: bool
     days: list[date]
-    window_start: datetime
-    window_end: datetime
+    window_start: datetime | None = Field(description="Null: it was not captured from days.")
+    window_end: datetime | None
     events: int
     captured_at: datetime | None
     captured_by: str
@@ -169,6 +169,10 @@ class Baseline(BaseModel):
         description="The local days that are compared with it, Monday 1 to Sunday 7; null: all that no other active "
         "baseline names."
     )
+    data_name: str | None = Field(description="The reference data set that it was made of; null: days.")
+    data_sha256: str | None = Field(description="Of that file, or of the columns as they were sent.")
+    data_rows: int | None
+    copied_from: str | None = Field(description="The model, endpoint and version that it is a copy of.")
 
 
 class BaselineFeature(BaseModel):
@@ -199,6 +203,24 @@ class BaselineDetail(Baseline):
     """A baseline with its features."""
 
     features: list[BaselineFeature]
+
+
+class IgnoreProposal(BaseModel):
+    """A feature that had better be ignored."""
+
+    feature: str
+    reason: str
+
+
+class BaselineFromData(BaseModel):
+    """A reference data set as a baseline."""
+
+    baseline: BaselineDetail
+    ignore: list[IgnoreProposal] = Field(description="Features that look like names of their rows.")
+    not_in_events: list[str] | None = Field(
+        description="Features of the data that no event of the model's last 7 days has had; null: there were no events."
+    )
+    not_in_data: list[str] | None = Field(description="The other way round.")
 
 
 class BaselinesByWeekday(BaseModel):

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.drift import Z_99
-from stream.sketches import CategorySketch, K, LabelCount, NumericSketch
+from stream.sketches import LG_MAP, CategorySketch, K, LabelCount, NumericSketch
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -43,6 +43,9 @@ MIN_COUNT = 5
 """Cochran's rule: below five expected counts a cell's chi-square is not one."""
 CONTESTED = 2.0
 """Within two standard deviations of the best label without a bin, a label may owe its bin to luck."""
+
+LABELS_KNOWN = 3 << (LG_MAP - 2)
+"""So many labels, 12,288, a sketch counts exactly; of more, a baseline does not keep the names."""
 
 BOOLEAN_LABELS = ("false", "true")
 
@@ -163,13 +166,20 @@ def freeze(
         return _freeze_numeric(values, weights, m, n_bins, sketch)
     if kind is Kind.BOOLEAN:
         return _freeze_boolean({item.label: item.estimate for item in sketch.items()}, m)
-    return _freeze_labels(sketch, m, top_k)
+    return _freeze_labels(sketch.items(), n, m, top_k, sketch.exact, sketch.error)
 
 
 def freeze_values(
-    values: Floats | Iterable[str], *, events: int | None = None, n_bins: int = N_BINS, top_k: int = TOP_K
+    values: Floats | Mapping[str, int] | Iterable[str],
+    *,
+    events: int | None = None,
+    kind: Kind | None = None,
+    n_bins: int = N_BINS,
+    top_k: int = TOP_K,
 ) -> FrozenBins:
-    """Freeze the bins from raw values, exactly: numbers from an array of floats, labels from anything else.
+    """Freeze the bins from raw values, exactly: numbers from an array of floats, labels (or their counts) from others.
+
+    The rules are those of `freeze`. Shares are exact, and no uncertainty is that of a sketch.
 
     >>> bins = freeze_values(np.array([0.0] * 60 + list(range(1, 41))), events=110)
     >>> bins.q.round(3).tolist()
@@ -180,9 +190,13 @@ def freeze_values(
         distinct, weights = np.unique(numbers, return_counts=True)
         m = values.size if events is None else events
         return _freeze_numeric(distinct, weights.astype(np.float64), m, n_bins, None)
-    sketch = CategorySketch()
-    sketch.update(Counter(values))
-    return freeze(sketch, events=events, top_k=top_k)
+    counts = Counter(values)
+    m = counts.total() if events is None else events
+    if kind is Kind.BOOLEAN:
+        return _freeze_boolean(counts, m)
+    items = [LabelCount(label, n, n, n) for label, n in counts.items()]
+    items.sort(key=lambda item: (-item.estimate, item.label))
+    return _freeze_labels(items, counts.total(), m, top_k, len(items) <= LABELS_KNOWN, 0)
 
 
 def count(values: Floats | Mapping[str, int], bins: FrozenBins) -> Ints:
@@ -294,19 +308,19 @@ def _freeze_boolean(counts: Mapping[str, int], m: int) -> FrozenBins:
     )
 
 
-def _freeze_labels(sketch: CategorySketch, m: int, top_k: int) -> FrozenBins:
-    items = sketch.items()
-    enough = max(MIN_SHARE * sketch.n, MIN_COUNT)
+def _freeze_labels(
+    items: list[LabelCount], n: int, m: int, top_k: int, known: bool, error: int
+) -> FrozenBins:
+    """Bins of `n` labels, the most frequent first; `known`: that all of them are in `items`, and worth keeping."""
+    enough = max(MIN_SHARE * n, MIN_COUNT)
     top = [item for item in items[:top_k] if item.estimate >= enough]
     tail = items[len(top) :]
-    once = sum(item.estimate == 1 for item in tail) if sketch.exact else 0
+    once = sum(item.estimate == 1 for item in tail) if known else 0
     labels = tuple(item.label for item in top)
-    rest = sketch.n - sum(item.estimate for item in top)
-    y = np.array(
-        [*(item.estimate for item in top), rest - once, once, _missing(m, sketch.n)], dtype=np.float64
-    )
-    s = np.hypot(_bound_deviation(y, m, sketch.error), _selection_deviation(y, m, tail))
-    others = frozenset(item.label for item in tail) if sketch.exact else None
+    rest = n - sum(item.estimate for item in top)
+    y = np.array([*(item.estimate for item in top), rest - once, once, _missing(m, n)], dtype=np.float64)
+    s = np.hypot(_bound_deviation(y, m, error), _selection_deviation(y, m, tail))
+    others = frozenset(item.label for item in tail) if known else None
     return FrozenBins(Kind.CATEGORICAL, np.empty(0), labels, others, _shares(y, m), m, s)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
@@ -74,32 +75,18 @@ class Body:
 
     async def _unpacked(self) -> bytes:
         parts: list[bytes] = []
-        packed = members = 0
-        unpacker = zlib.decompressobj(GZIP)
-        try:
-            async for chunk in self._request.stream():
-                packed += len(chunk)
-                if packed > self._most:
-                    raise self._too_large()
-                while chunk:
-                    if unpacker.eof:  # gzip files may follow one another
-                        unpacker = zlib.decompressobj(GZIP)
-                        members += 1
-                        if members > MEMBERS:
-                            raise Problem("invalid_encoding", f"More than {MEMBERS} gzip files in one body.")
-                    part = unpacker.decompress(chunk, STEP)
-                    self._hold(len(part))
-                    parts.append(part)
-                    chunk = unpacker.unconsumed_tail or unpacker.unused_data
-                    await asyncio.sleep(0)
-            while not unpacker.eof and (part := unpacker.decompress(b"", STEP)):
-                self._hold(len(part))
-                parts.append(part)
-        except zlib.error as error:
-            raise Problem("invalid_encoding", f"The body is not gzip: {error}.") from error
-        if not unpacker.eof:
-            raise Problem("invalid_encoding", "The gzip body is cut off.")
+        async for part in gunzipped(self._packed()):
+            self._hold(len(part))
+            parts.append(part)
         return b"".join(parts)
+
+    async def _packed(self) -> AsyncIterator[bytes]:
+        packed = 0
+        async for chunk in self._request.stream():
+            packed += len(chunk)
+            if packed > self._most:
+                raise self._too_large()
+            yield chunk
 
     def _hold(self, size: int) -> None:
         if self._taken + size > self._most:
@@ -113,3 +100,27 @@ class Body:
             f"A body may have {self._most} bytes, unpacked too; send it in parts.",
             most_bytes=self._most,
         )
+
+
+async def gunzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A gzip body unpacked, a small part at a time. Raises the problem `invalid_encoding`."""
+    members = 0
+    unpacker = zlib.decompressobj(GZIP)
+    try:
+        async for chunk in chunks:
+            rest = chunk
+            while rest:
+                if unpacker.eof:  # gzip files may follow one another
+                    unpacker = zlib.decompressobj(GZIP)
+                    members += 1
+                    if members > MEMBERS:
+                        raise Problem("invalid_encoding", f"More than {MEMBERS} gzip files in one body.")
+                yield unpacker.decompress(rest, STEP)
+                rest = unpacker.unconsumed_tail or unpacker.unused_data
+                await asyncio.sleep(0)
+        while not unpacker.eof and (part := unpacker.decompress(b"", STEP)):
+            yield part
+    except zlib.error as error:
+        raise Problem("invalid_encoding", f"The body is not gzip: {error}.") from error
+    if not unpacker.eof:
+        raise Problem("invalid_encoding", "The gzip body is cut off.")

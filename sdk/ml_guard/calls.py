@@ -6,7 +6,7 @@ answer. It does no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -35,6 +35,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     also_ok: tuple[int, ...] = ()
     in_items: bool = False
     """Whether the answer is the list in the field `items`, of values of that type."""
+    stream: Callable[[], Iterator[bytes]] | None = None
+    """Instead of a body: makes lines of JSON, packed with gzip, as they are sent."""
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):

@@ -15,9 +15,10 @@ from ml_guard.frames import Columns, FrameReceipt, send_frame
 from ml_guard.late import LateAsyncConnection, LateConnection
 from ml_guard.outbox import EXIT_TIMEOUT_S, MAX_EVENTS, SPILL_BYTES
 from ml_guard.records import AsyncRecords, Records
+from ml_guard.reference_data import reference_call
 from ml_guard.resources import Api, AsyncApi
 from ml_guard.sending import Sending, ingestion_of
-from ml_guard.shapes import LiveEvent
+from ml_guard.shapes import BaselineFromData, LiveEvent
 from ml_guard.transports.base import Transport
 
 P = ParamSpec("P")
@@ -103,6 +104,45 @@ class MLGuardClient(Sending, Api, Records):
         return send_frame(
             self._ingestion, frame, names, columns, timestamp, features, batch_id, timeout_s, progress
         )
+
+    def capture_baseline(
+        self,
+        data: Any,
+        *,
+        project_id: str | None = None,
+        model_id: str | None = None,
+        endpoint: str | None = None,
+        y_pred: str | None = None,
+        y_proba: str | None = None,
+        latency_ms: str | None = None,
+        features: Columns = None,
+        note: str | None = None,
+        name: str | None = None,
+        preview: bool = False,
+        progress: bool | None = None,
+    ) -> BaselineFromData:
+        """Make a reference data set, such as the training data, the model's baseline; no event is counted.
+
+        `data` is a pandas or polars DataFrame, an Arrow table, or the path of a CSV, Parquet or Arrow file (needs
+        `ml-guard[data]`). `y_pred`, `y_proba` and `latency_ms` are columns; columns with just these names are taken for
+        them. `features` are columns, a mapping of names to columns, or if not given all others (`timestamp` and
+        `event_id` left out). Bins and shares are exact. `preview` stores nothing; the answer also says which features
+        had better be ignored, and which are in the data or in the events only. Raises `ConfigError`, `EventError` for
+        a column that cannot be sent, and `TransportError`.
+        """
+        names = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
+        columns = {"y_pred": y_pred, "y_proba": y_proba, "latency_ms": latency_ms}
+        call = reference_call(
+            data,
+            {field: given or self._setup.defaults.get(field) for field, given in names.items()},
+            columns,
+            features,
+            note=note,
+            name=name,
+            preview=preview,
+            progress=progress,
+        )
+        return self._connection.run(call)
 
     def check(self, *, project_id: str | None = None, timeout_s: float = 5.0) -> Check:
         """Would events arrive, and if not, why? Address, clock, key, scope, project; with Kafka its topic."""
@@ -205,6 +245,38 @@ class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
             progress,
         )
 
+    async def capture_baseline(
+        self,
+        data: Any,
+        *,
+        project_id: str | None = None,
+        model_id: str | None = None,
+        endpoint: str | None = None,
+        y_pred: str | None = None,
+        y_proba: str | None = None,
+        latency_ms: str | None = None,
+        features: Columns = None,
+        note: str | None = None,
+        name: str | None = None,
+        preview: bool = False,
+        progress: bool | None = None,
+    ) -> BaselineFromData:
+        """`MLGuardClient.capture_baseline`, in a thread."""
+        names = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
+        columns = {"y_pred": y_pred, "y_proba": y_proba, "latency_ms": latency_ms}
+        return await _in_a_thread(
+            _sent_apart,
+            self._connection.beside(),
+            data,
+            {field: given or self._setup.defaults.get(field) for field, given in names.items()},
+            columns,
+            features,
+            note=note,
+            name=name,
+            preview=preview,
+            progress=progress,
+        )
+
     async def check(self, *, project_id: str | None = None, timeout_s: float = 5.0) -> Check:
         """`MLGuardClient.check`, in a thread."""
         project = project_id or self._setup.defaults.get("project_id")
@@ -233,6 +305,14 @@ class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _sent_apart(connection: LateConnection, *what: Any, **how: Any) -> BaselineFromData:
+    """A large body is sent outside of the event loop, over a connection of its own."""
+    try:
+        return connection.run(reference_call(*what, **how))
+    finally:
+        connection.close()
 
 
 def _in_a_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:

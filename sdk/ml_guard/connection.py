@@ -43,6 +43,9 @@ class _Requests:
         if call.body is not None:
             arguments["content"] = msgspec.json.encode(call.body)
             arguments["headers"] = {"Content-Type": "application/json"}
+        elif call.stream is not None:
+            arguments["content"] = call.stream()
+            arguments["headers"] = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
         return arguments
 
     @staticmethod

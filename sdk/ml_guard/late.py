@@ -58,6 +58,10 @@ class LateAsyncConnection:
             self._connection = importlib.import_module(_HOME).AsyncConnection(*self._arguments)
         return self._connection
 
+    def beside(self) -> LateConnection:
+        """A connection to the same API for other threads."""
+        return LateConnection(*self._arguments)
+
     async def run(self, call: Call[T]) -> T:
         return await self._made().run(call)
 

@@ -134,6 +134,7 @@ class Baseline(Shape, frozen=True, kw_only=True):
     """A version of the reference that days are compared with. `version` None: a preview.
 
     `weekdays`, Monday 1 to Sunday 7, are the local days that it stands for; None: all that no other active one names.
+    `data_name`, its hash and rows: the reference data set that it was made of, instead of days.
     """
 
     project_id: str
@@ -149,12 +150,32 @@ class Baseline(Shape, frozen=True, kw_only=True):
     captured_by: str | None = None
     note: str | None = None
     weekdays: list[int] | None = None
+    data_name: str | None = None
+    data_sha256: str | None = None
+    data_rows: int | None = None
+    copied_from: str | None = None
 
 
 class BaselineDetail(Baseline, frozen=True, kw_only=True):
     """A baseline with its features."""
 
     features: list[BaselineFeature] = []
+
+
+class IgnoreProposal(Shape, frozen=True, kw_only=True):
+    """A feature that had better be ignored, and why."""
+
+    feature: str
+    reason: str
+
+
+class BaselineFromData(Shape, frozen=True, kw_only=True):
+    """A reference data set as a baseline; `not_in_events` None: the model has had no event."""
+
+    baseline: BaselineDetail
+    ignore: list[IgnoreProposal] = []
+    not_in_events: list[str] | None = None
+    not_in_data: list[str] | None = None
 
 
 class BaselinesByWeekday(Shape, frozen=True, kw_only=True):

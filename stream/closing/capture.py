@@ -26,6 +26,7 @@ from stream.closing.errors import (
     UnknownVersionError,
 )
 from stream.closing.groups import partition, refuse_few_events, warnings_of
+from stream.closing.reference import QUANTILES
 from stream.closing.scoring import MergedFeature, merge_shards
 from stream.sketches import NumericSketch
 from stream.store.baselines import (
@@ -44,9 +45,6 @@ from stream.store.snapshot import ModelDayKey, read_state, repeatable
 from stream.weekdays import Weekdays
 
 CapturedFeature = BaselineFeature
-
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""Which quantiles of a numeric feature a baseline keeps for people to look at; the bins have their own."""
 
 
 class Database(Protocol):

@@ -10,6 +10,7 @@ CaptureError                the request cannot be fulfilled as it stands
   CaptureRacedError         a day was restated while it was being captured (retriable)
   UngroupedDaysError        some of the days are of weekdays that no group names
   ThinGroupsError           some groups of weekdays have too few days or events for a baseline of their own
+  DataSetError              a reference data set cannot be read, or has nothing in it
 """
 
 from __future__ import annotations
@@ -89,9 +90,10 @@ class UnknownVersionError(CaptureError):
 
     code = "unknown_baseline"
 
-    def __init__(self, model_id: str, endpoint: str, version: int) -> None:
+    def __init__(self, model_id: str, endpoint: str, version: int | None) -> None:
+        wanted = "active baseline" if version is None else f"baseline version {version}"
         super().__init__(
-            f"model {model_id!r}, endpoint {endpoint!r} has no baseline version {version}: look at the list of baselines"
+            f"model {model_id!r}, endpoint {endpoint!r} has no {wanted}: look at the list of baselines"
         )
 
 
@@ -129,6 +131,12 @@ class ThinGroupsError(CaptureError):
         super().__init__(
             f"too little for a baseline by weekday: {'; '.join(reasons)}; take more days, or join weekdays in a group"
         )
+
+
+class DataSetError(CaptureError):
+    """A reference data set cannot be read, or has nothing in it."""
+
+    code = "invalid_data_set"
 
 
 def _listed(days: Sequence[date]) -> str:

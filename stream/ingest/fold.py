@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ml_guard.event import MAX_NAME, short_label
 from stream.bins import Kind
 from stream.ingest.columns import Value
 from stream.ingest.sorting import ModelDayEvents
 from stream.ingest.state import ModelDay
+from stream.labels import labels_of
 
 LATENCY, PREDICTION, PROBABILITY = "@latency_ms", "@y_pred", "@y_proba"
 BUILT_IN = frozenset({LATENCY, PREDICTION, PROBABILITY})
@@ -52,12 +52,3 @@ def _fold_column(state: ModelDay, name: str, column: Sequence[Value]) -> None:
             state.feature(name, Kind.BOOLEAN).update_labels(+labels)
         else:
             state.feature(name, Kind.CATEGORICAL).update_labels(labels_of(values))  # type: ignore[arg-type]
-
-
-def labels_of(texts: Sequence[str]) -> Counter[str]:
-    """How often each label comes; long ones in their short form."""
-    found = Counter(texts)
-    strange = [label for label in found if len(label) > MAX_NAME or "\0" in label]
-    for label in strange:
-        found[short_label(label)] += found.pop(label)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -61,13 +61,17 @@ class Baseline:
     active: bool
     days: tuple[date, ...]
     day_starts: tuple[datetime, ...]
-    window_start: datetime
-    window_end: datetime
+    window_start: datetime | None
+    window_end: datetime | None
     events: int
     captured_at: datetime | None = None
     captured_by: str = ""
     note: str = ""
     weekdays: Weekdays = None
+    data_name: str | None = None
+    data_sha256: str | None = None
+    data_rows: int | None = None
+    copied_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class FeatureSetting:
 
 
 _BASELINE = """project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end, events,
-               captured_at, captured_by, note, weekdays"""
+               captured_at, captured_by, note, weekdays, data_name, data_sha256, data_rows, copied_from"""
 
 _FEATURE = """feature, kind, n, missing, edges, labels, other_labels, shares, share_errors, warning, drift, ignored,
               minimum, maximum, mean, stddev, quantiles"""
@@ -152,6 +156,30 @@ async def read_settings(connection: Connection, project_id: str) -> list[Feature
     return [FeatureSetting(*row) for row in rows]
 
 
+async def live_features(
+    connection: Connection, project_id: str, model_id: str, endpoint: str
+) -> frozenset[str] | None:
+    """The features that the model's events had in its last 7 days with any; None if it has had no event."""
+    newest = await connection.fetchval(
+        """select max(day_start) from ml_guard.metric_day
+           where project_id = $1 and model_id = $2 and endpoint = $3""",
+        project_id,
+        model_id,
+        endpoint,
+    )
+    if newest is None:
+        return None
+    rows = await connection.fetch(
+        """select distinct feature from ml_guard.feature_day
+           where project_id = $1 and model_id = $2 and endpoint = $3 and day_start > $4 and n > 0""",
+        project_id,
+        model_id,
+        endpoint,
+        newest - timedelta(days=7),
+    )
+    return frozenset(row["feature"] for row in rows)
+
+
 async def lock_model(connection: Connection, project_id: str, model_id: str, endpoint: str) -> bool:
     """One capture or activation of a model's endpoint at a time; false if there is no such model."""
     found = await connection.fetchval(
@@ -172,8 +200,9 @@ async def insert_baseline(
     row = await connection.fetchrow(
         f"""insert into ml_guard.baseline
                 (project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end,
-                 events, captured_by, note, weekdays)
-            select $1, $2, $3, coalesce(max(version), 0) + 1, true, $4, $5, $6, $7, $8, $9, $10, $11::smallint[]
+                 events, captured_by, note, weekdays, data_name, data_sha256, data_rows, copied_from)
+            select $1, $2, $3, coalesce(max(version), 0) + 1, true, $4, $5, $6, $7, $8, $9, $10, $11::smallint[],
+                $12, $13, $14, $15
             from ml_guard.baseline where project_id = $1 and model_id = $2 and endpoint = $3
             returning {_BASELINE}""",  # noqa: S608
         *key,
@@ -185,6 +214,10 @@ async def insert_baseline(
         baseline.captured_by,
         baseline.note,
         baseline.weekdays,
+        baseline.data_name,
+        baseline.data_sha256,
+        baseline.data_rows,
+        baseline.copied_from,
     )
     stored = _baseline(row)
     names = ", ".join(BaselineFeature.__slots__)

@@ -14,7 +14,7 @@ MODEL_KEY = ("project_id", "model_id", "endpoint")
 BASELINE_KEY = (*MODEL_KEY, "version")
 BASELINE_COLUMNS = (
     *BASELINE_KEY, "active", "days", "window_start", "window_end", "events", "captured_at", "captured_by", "note",
-    "weekdays",
+    "weekdays", "data_name", "data_sha256", "data_rows", "copied_from",
 )  # fmt: skip
 
 

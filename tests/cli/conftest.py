@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -39,8 +40,11 @@ class _Handler(BaseHTTPRequestHandler):
     api: FakeApi
 
     def _serve(self) -> None:
-        length = int(self.headers.get("content-length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
+        if self.headers.get("transfer-encoding") == "chunked":
+            body: Any = gzip.decompress(b"".join(self._chunks()))
+        else:
+            length = int(self.headers.get("content-length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
         where = urlsplit(self.path)
         self.api.asked.append((self.command, where.path, parse_qs(where.query), body))
         self.api.keys.append(self.headers.get("x-api-key"))
@@ -52,6 +56,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815
 

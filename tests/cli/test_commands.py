@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,6 +196,7 @@ def test_a_ledger_that_does_not_balance_ends_with_1(api: FakeApi, typed: Type) -
         "deleted": 0,
         "difference": 1,
     }
+    api.give_list("/client-counts")
     for balanced, code in ((True, 0), (False, 1)):
         api.give(
             "GET", "/ledger", {"balanced": balanced, "partitions": None, "items": [day], "next_cursor": None}
@@ -216,3 +219,31 @@ def test_dead_letters_are_replayed_by_reason(api: FakeApi, typed: Type) -> None:
     api.give("POST", "/dead-letters/replay", {"replayed": 3, "skipped": 1, "remaining": 0})
     assert "Sent again: 3. Skipped: 1." in typed("dead", "replay", "--reason", "unknown_project").out
     assert asked(api)[3] == {"reason": "unknown_project"}
+
+
+def test_a_capture_from_a_file_sends_its_columns_and_shows_what_to_look_at(
+    api: FakeApi, typed: Type, tmp_path: Path
+) -> None:
+    (tmp_path / "train.csv").write_text("age,country\n29,CA\n,US\n")
+    detail = DETAIL | {"days": [], "data_name": "train.csv", "data_sha256": "ab" * 32, "data_rows": 2}
+    answer = {"baseline": detail, "ignore": [{"feature": "id", "reason": "all different"}],
+              "not_in_events": ["target"], "not_in_data": []}  # fmt: skip
+    api.give("POST", "/baselines/from-data", answer, 201)
+    file = str(tmp_path / "train.csv")
+    seen = typed("baseline", "capture", "--project", "shop", "--model", "churn", "--from", file)
+    assert (seen.code, seen.err) == (0, "")
+    query, body = asked(api)[2:]
+    assert (query["name"], query["model_id"], query["endpoint"]) == (["train.csv"], ["churn"], ["predict"])
+    assert [json.loads(line) for line in body.splitlines()] == [
+        {"feature": "age", "values": [29, None]},
+        {"feature": "country", "values": ["CA", "US"]},
+    ]
+    assert "train.csv" in seen.out
+    assert "Only in the data, in no event of the last 7 days: target" in seen.out
+    api.give("POST", "/baselines/from-data/preview", answer)
+    seen = typed("baseline", "capture", "--project", "shop", "--model", "churn", "--from", file, "--preview")
+    assert (seen.code, "Nothing was stored" in seen.err) == (0, True)
+    seen = typed(
+        "baseline", "capture", "--project", "p", "--model", "m", "--from", file, "--to", "2026-01-01"
+    )
+    assert (seen.code, "no window of days" in seen.err) == (2, True)

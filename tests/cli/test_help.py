@@ -15,6 +15,7 @@ from tests.cli.conftest import Type, in_a_shell
 
 WANTED = {
     "up", "down", "status", "doctor", "migrate", "demo", "replay", "validate", "metrics", "features", "drift", "ledger",
+    "drift check",
     "project create", "project list", "project show", "project zone", "key create", "key list", "key revoke",
     "baseline capture", "baseline preview", "baseline list", "baseline show", "baseline activate",
     "dead list", "dead show", "dead replay", "models", "latency", "feature list", "feature set", "feature unset",
@@ -24,6 +25,8 @@ WANTED = {
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     for name, child in getattr(command, "commands", {}).items():
         if getattr(child, "commands", None):
+            if child.invoke_without_command:
+                yield " ".join((*path, name)), child
             yield from commands(child, (*path, name))
         else:
             yield " ".join((*path, name)), child

@@ -23,8 +23,16 @@ BUILDERS = {
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if not name.startswith("_") and function.__module__ == module.__name__
 }
-OTHERWISE = {"send_events", "report_client_counts", "live", "prometheus_metrics"}
-"""What is no call: ingestion and its counts have a transport, the live stream an iterator, and /metrics is Prometheus'."""
+OTHERWISE = {
+    "send_events",
+    "report_client_counts",
+    "capture_baseline_from_data",
+    "preview_baseline_from_data",
+    "live",
+    "prometheus_metrics",
+}
+"""What is no call: ingestion and its counts have a transport, a data set and the live stream iterators of their own, and
+/metrics is Prometheus'."""
 
 VALUES: dict[str, Any] = {
     "days": ["2025-01-01"],

@@ -69,11 +69,17 @@ def build() -> typer.Typer:
 def _join_lines(app: typer.Typer) -> None:
     """Help texts are docstrings, broken where the source is; a paragraph is to be broken where the terminal is."""
     for command in app.registered_commands:
-        text = inspect.cleandoc(command.help or inspect.getdoc(command.callback) or "")
-        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+        command.help = _joined(command.help or inspect.getdoc(command.callback) or "")
     for group in app.registered_groups:
         if group.typer_instance is not None:
+            callback = group.typer_instance.registered_callback
+            if callback is not None and callback.callback is not None:
+                callback.help = _joined(callback.callback.__doc__ or "")
             _join_lines(group.typer_instance)
+
+
+def _joined(text: str) -> str:
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
 
 
 def _version(wanted: bool) -> None:

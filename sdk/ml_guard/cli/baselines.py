@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from ml_guard import weekdays
-from ml_guard.cli import tables
+from ml_guard.cli import reference_tables, tables
 from ml_guard.cli.connection import client
 from ml_guard.cli.failures import CommandError
 from ml_guard.cli.options import Endpoint, Model, Project, day
@@ -27,6 +28,11 @@ Days = Annotated[
     list[str] | None, typer.Option("--day", help="A day to take, YYYY-MM-DD; give it once for each.")
 ]
 From = Annotated[str | None, typer.Option("--from", help="The first day to take, YYYY-MM-DD.")]
+FromDayOrFile = Annotated[
+    str | None,
+    typer.Option("--from", help="The first day to take, YYYY-MM-DD; or a file: .csv, .parquet, .arrow."),
+]
+FILES = (".csv", ".parquet", ".arrow", ".feather")
 To = Annotated[str | None, typer.Option("--to", help="The last day to take, YYYY-MM-DD.")]
 By = Annotated[
     str,
@@ -54,17 +60,38 @@ def capture(
     model_id: ModelId,
     endpoint: EndpointOption = "predict",
     days: Days = None,
-    from_: From = None,
+    from_: FromDayOrFile = None,
     to: To = None,
     by: By = weekdays.ALL,
     note: Note = None,
+    seen_first: Annotated[
+        bool, typer.Option("--preview", help="Show what it would make; nothing is stored.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Capture closed days as the next version, active at once.
+    """Capture closed days, or a file such as the training data, as the next version, active at once.
 
     Its bins are frozen; from then on workers count against them, and days that begin later are scored by counters.
     With `--by`, each group of weekdays gets a version from its own days, and a day is compared with that of its weekday.
+
+    `--from train.parquet` (or .csv, .arrow) takes the file's columns as features; its bins and shares are exact, and no
+    event is counted. The model need not have had one. Columns `y_pred`, `y_proba`, `latency_ms` are what their names say.
     """
+    if from_ is not None and Path(from_).suffix.lower() in FILES:
+        if days or to or by != weekdays.ALL:
+            raise CommandError("a file is no window of days", "Leave --day, --to and --by out.")
+        with client(context, timeout_s=300) as api:
+            answer = api.capture_baseline(
+                Path(from_), project_id=project_id, model_id=model_id, endpoint=endpoint, note=note,
+                preview=seen_first,
+            )  # fmt: skip
+        emit(answer, as_json, lambda: reference_tables.from_data(answer))
+        if seen_first:
+            say("Nothing was stored: the same words without `--preview` do it.")
+        return
+    if seen_first:
+        preview(context, project_id, model_id, endpoint, days, from_, to, by, as_json)
+        return
     window, groups = chosen_days(days, from_, to), chosen_groups(by)
     which = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
     with client(context) as api:

@@ -49,9 +49,15 @@ def _exit_codes() -> Iterator[str]:
 def _commands(command: Any, path: tuple[str, ...]) -> Iterator[str]:
     children = getattr(command, "commands", None)
     if children:
+        if len(path) > 1 and command.invoke_without_command:
+            yield from _command(command, path)
         for name, child in children.items():
             yield from _commands(child, (*path, name))
         return
+    yield from _command(command, path)
+
+
+def _command(command: Any, path: tuple[str, ...]) -> Iterator[str]:
     yield f"## `{' '.join(path)}`"
     yield ""
     yield command.help or ""

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from ml_guard.cli import hour_tables, tables
 from ml_guard.cli.connection import client
 from ml_guard.cli.failures import NEGATIVE, CommandError
+from ml_guard.cli.gate import check
 from ml_guard.cli.options import Endpoint, Feature, From, Limit, Model, OneDay, Project, To, maybe_day
 from ml_guard.cli.output import AsJson, emit
 from ml_guard.hour_shapes import HourlyFeature
@@ -23,7 +24,10 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(metrics)
     app.command()(features)
-    app.command()(drift)
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(drift)
+    group.command()(check)
+    app.add_typer(group, name="drift")
 
 
 def metrics(
@@ -113,6 +117,8 @@ def drift(
     PSI is the population stability index, E0 the PSI that chance alone would give, q the test's corrected p-value.
     A row is `warning` or `drift` only if it is large and significant.
     """
+    if context.invoked_subcommand is not None:
+        return
     if fail_on is not None and fail_on not in SEVERITIES:
         raise CommandError(
             f"--fail-on {fail_on} is not a verdict to fail on", f"Give one of {', '.join(SEVERITIES)}."

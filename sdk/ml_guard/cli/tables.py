@@ -72,9 +72,13 @@ def keys(rows: Iterable[s.Key]) -> RenderableType:
 
 def baselines(rows: Iterable[s.Baseline]) -> RenderableType:
     """Baseline versions."""
-    made = table("project", "model", ">version", "", "weekdays", "days", ">events", "captured", "note")
+    made = table(
+        "project", "model", ">version", "", "weekdays", "days or file", ">events", "captured", "note"
+    )
     for row in rows:
-        days = f"{row.days[0]} to {row.days[-1]} ({len(row.days)})" if row.days else ""
+        days = (
+            f"{row.days[0]} to {row.days[-1]} ({len(row.days)})" if row.days else escape(row.data_name or "")
+        )
         made.add_row(
             escape(row.project_id),
             model_name(row),
