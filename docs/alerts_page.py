@@ -99,7 +99,8 @@ The generic webhook is signed as [Standard Webhooks](https://www.standardwebhook
 
 A message is tried until its receiver takes it: after 2 seconds, then in doubling pauses of up to 5 minutes, half of
 each by chance; `Retry-After` is kept. After `ML_GUARD_ALERT_GIVE_UP_HOURS` (72) it is given up and stays in the log
-as `failed`. Messages about one model reach a channel in their order.
+as `failed`. The log reaches back `ML_GUARD_ALERT_LOG_DAYS` (90). Messages about one model reach a channel in their
+order.
 
 Nothing is sent twice but where the reply was lost: the receiver had taken it, and the worker died or the connection
 broke before it knew. Each message therefore has an id that stays the same in every attempt: `webhook-id`,
