@@ -20,7 +20,7 @@ from tests.chaos.lasting import lasting
 from tests.chaos.site import OwnBroker, check, until
 from tests.conftest import run_apart
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(220, 1_500))]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(400, 1_500))]
 ACK_S = 1.0
 
 

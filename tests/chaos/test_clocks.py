@@ -18,7 +18,7 @@ from tests.chaos.lasting import lasting
 from tests.chaos.shifted import Shift
 from tests.chaos.site import check, until, value
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(220, 400))]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(400, 600))]
 SETTLED = """select not exists (select from ml_guard.day_close where status <> 'closed' or reopened_at is not null)
                 and not exists (select from ml_guard.day_change where shard >= 0)"""
 

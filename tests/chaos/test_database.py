@@ -15,7 +15,7 @@ from tests.chaos.lasting import lasting
 from tests.chaos.proxy import Proxy
 from tests.chaos.site import check, through, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(200, 1_500))]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(400, 1_500))]
 COMMIT = b"COMMIT;"
 
 

@@ -17,7 +17,7 @@ from stream.store.pool import connect
 from tests.chaos.lasting import lasting
 from tests.chaos.site import check, until, value
 
-pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(lasting(200, 300))]
+pytestmark = [pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(lasting(400, 600))]
 STOPPED = "select count(*) from ml_guard.stream_fence where stopped_reason is not null and topic = $1"
 
 

@@ -10,7 +10,7 @@ from tests.chaos.lasting import lasting
 from tests.chaos.proxy import Proxy
 from tests.chaos.site import port_of, through
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(lasting(200, 900))]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(lasting(400, 900))]
 SCHEMA = {
     "columns": """select table_name, column_name, data_type, is_nullable, column_default
                     from information_schema.columns where table_schema = 'ml_guard'""",

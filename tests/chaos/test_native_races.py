@@ -238,18 +238,24 @@ async def test_workers_that_write_the_same_models_days_and_batches_at_once_count
 
 @pytest.mark.chaos
 @pytest.mark.stack
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_a_worker_frozen_inside_its_transaction_loses_it_and_its_successor_goes_on(
     kafka: str, topic: str, native_url: str, tmp_path: Path
 ) -> None:
     await make_projects(native_url, PROJECTS)
     with Fleet(kafka, native_url, topic, tmp_path) as fleet:
         zombie = fleet.start(**{VARIABLE: "before_database_commit:1:freeze"})
+        heir = fleet.start()
+
+        async def shared() -> bool:
+            owners = "select count(distinct owner) from ml_guard.stream_fence"
+            return int(await value(native_url, owners)) == 2
+
+        await until(shared, "both have partitions")
         await produce(kafka, topic, range(2_000))
         await until(lambda: frozen(zombie), "frozen")
         held = "select count(*) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'"
         assert await value(native_url, held) >= 1
-        heir = fleet.start()
         await waits(native_url)
         await fleet.drained(wait_s=90)
         await check(native_url, range(2_000))

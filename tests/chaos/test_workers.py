@@ -20,7 +20,7 @@ from tests.chaos.lasting import lasting
 from tests.chaos.site import check, epochs, until
 from tests.conftest import PARTITIONS
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(200, 900))]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(400, 900))]
 POISON = b'{"project_id": "kills_a", "model_id": "churn", "latency_ms": "slow"}'
 
 
