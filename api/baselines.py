@@ -19,6 +19,7 @@ from api.shapes import Baseline, BaselineDetail, BaselinesByWeekday, Strict
 from ml_guard.errors import ConfigError
 from ml_guard.weekdays import EACH, WORKDAY_WEEKEND, check
 from stream.closing import capture as capturing
+from stream.closing import transfer
 from stream.store import baselines, registry
 
 router = APIRouter(prefix="/baselines", tags=["baselines"])
@@ -133,6 +134,37 @@ async def preview_baselines_by_weekday(request: Request, who: Read, window: Wind
             window.weekdays,
         )
     return asdict(captured)
+
+
+class Copy(Which):
+    """Whose baselines a model starts from."""
+
+    from_model_id: Name = Field(examples=["churn_model_v0"])
+    from_endpoint: Name = "predict"
+    version: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = Field(
+        None, description="Left out: all that are active there, each for its weekdays."
+    )
+    note: str = Field("", max_length=1000)
+
+
+@router.post("/copy", response_model=BaselinesByWeekday, status_code=201)
+async def copy_baseline(request: Request, who: Operate, wanted: Copy) -> Any:
+    """Give a model the baselines of another one of its project as new versions, active at once.
+
+    A new version of a model starts so from its predecessor's, before its first event.
+    """
+    services = services_of(request)
+    await the_project(services, who, wanted.project_id)
+    with reached():
+        copied = await transfer.copy(
+            services.database.pool,
+            (wanted.project_id, wanted.model_id, wanted.endpoint),
+            (wanted.from_model_id, wanted.from_endpoint),
+            wanted.version,
+            captured_by=who.key.name,
+            note=wanted.note,
+        )
+    return {"items": [asdict(one) for one in copied], "warnings": []}
 
 
 @router.get("", response_model=Page[Baseline])

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from ml_guard import alert_calls, calls, cost_calls
+from ml_guard import alert_calls, calls, compare_calls, cost_calls
 from ml_guard.calls import Call, Listing
 from ml_guard.late import LateAsyncConnection, LateConnection
 
@@ -114,6 +114,7 @@ class Baselines(Group):
     preview_by_weekday = one(calls.preview_baselines_by_weekday)
     show = one(calls.show_baseline)
     activate = one(calls.activate_baseline)
+    copy = one(compare_calls.copy_baseline)
 
 
 class AsyncBaselines(AsyncGroup):
@@ -126,6 +127,7 @@ class AsyncBaselines(AsyncGroup):
     preview_by_weekday = async_one(calls.preview_baselines_by_weekday)
     show = async_one(calls.show_baseline)
     activate = async_one(calls.activate_baseline)
+    copy = async_one(compare_calls.copy_baseline)
 
 
 class FeatureSettings(Group):
@@ -227,6 +229,8 @@ class Api(Group):
     drift_daily = rows(calls.drift_daily)
     costs_daily = rows(cost_calls.costs_daily)
     drift_same_hours = one(calls.drift_same_hours)
+    drift_against = one(compare_calls.drift_against)
+    compare = one(compare_calls.compare)
     latency = one(calls.latency)
     ledger = one(calls.ledger)
     ledger_days = rows(calls.ledger_days)
@@ -255,6 +259,8 @@ class AsyncApi(AsyncGroup):
     drift_daily = async_rows(calls.drift_daily)
     costs_daily = async_rows(cost_calls.costs_daily)
     drift_same_hours = async_one(calls.drift_same_hours)
+    drift_against = async_one(compare_calls.drift_against)
+    compare = async_one(compare_calls.compare)
     latency = async_one(calls.latency)
     ledger = async_one(calls.ledger)
     ledger_days = async_rows(calls.ledger_days)

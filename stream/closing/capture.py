@@ -70,7 +70,7 @@ class CapturedByWeekday:
 
 
 @dataclass
-class _Window:
+class Window:
     """The merged days."""
 
     days: list[ProjectDay]
@@ -189,21 +189,21 @@ async def activate(
 
 async def _read_groups(
     database: Database, key: tuple[str, str, str], days: Sequence[date], groups: Sequence[Sequence[int]]
-) -> list[_Window]:
+) -> list[Window]:
     parts = partition(days, groups)
     windows = [await _read(database, key, part, weekdays) for weekdays, part in parts]
     refuse_few_events([(window.weekdays, window.events) for window in windows])
     return windows
 
 
-async def _frozen(key: tuple[str, str, str], windows: Sequence[_Window]) -> list[Captured]:
-    return [await asyncio.to_thread(_freeze, window, key) for window in windows]
+async def _frozen(key: tuple[str, str, str], windows: Sequence[Window]) -> list[Captured]:
+    return [await asyncio.to_thread(freeze_window, window, key) for window in windows]
 
 
 async def _store(
     database: Database,
     key: tuple[str, str, str],
-    windows: Sequence[_Window],
+    windows: Sequence[Window],
     frozen: Sequence[Captured],
     captured_by: str,
     note: str,
@@ -224,7 +224,7 @@ async def _store(
 
 async def _read(
     database: Database, key: tuple[str, str, str], days: Sequence[date], weekdays: Weekdays = None
-) -> _Window:
+) -> Window:
     project_id, model_id, endpoint = key
     wanted = sorted(set(days))
     if not wanted:
@@ -236,7 +236,7 @@ async def _read(
         still_open = sorted({day.day for day in project_days if not _closed(day)})
         if still_open:
             raise OpenDaysError(still_open)
-        window = _Window([], weekdays, settings=await read_settings(connection, project_id))
+        window = Window([], weekdays, settings=await read_settings(connection, project_id))
         for day in project_days:
             await _add(
                 connection, window, ModelDayKey(project_id, model_id, endpoint, day.key.day_start), day
@@ -247,7 +247,7 @@ async def _read(
     return window
 
 
-async def _add(connection: Connection, window: _Window, key: ModelDayKey, day: ProjectDay) -> None:
+async def _add(connection: Connection, window: Window, key: ModelDayKey, day: ProjectDay) -> None:
     """Merge one day into the window; a day at a time, so that memory holds one day's sketches."""
     async with repeatable(connection):
         state = await read_state(connection, key, day)
@@ -261,7 +261,8 @@ async def _add(connection: Connection, window: _Window, key: ModelDayKey, day: P
             there.sketch.merge(feature.sketch)  # type: ignore[arg-type]  # one kind, one type
 
 
-def _freeze(window: _Window, key: tuple[str, str, str]) -> Captured:
+def freeze_window(window: Window, key: tuple[str, str, str]) -> Captured:
+    """What a baseline of these days freezes."""
     by_name: dict[str, dict[str, MergedFeature]] = {}
     for (name, kind), feature in window.features.items():
         by_name.setdefault(name, {})[kind] = feature
@@ -285,7 +286,7 @@ def _freeze(window: _Window, key: tuple[str, str, str]) -> Captured:
 
 
 def _freeze_feature(
-    name: str, kinds: Mapping[str, MergedFeature], window: _Window, key: tuple[str, str, str]
+    name: str, kinds: Mapping[str, MergedFeature], window: Window, key: tuple[str, str, str]
 ) -> BaselineFeature | None:
     choices = choices_for(window.settings, key[1], key[2], name)
     kind = choose_kind({kind: feature.sketch.n for kind, feature in kinds.items()}, choices.kind)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from ml_guard import alert_calls, calls, cost_calls, shapes
+from ml_guard import alert_calls, calls, compare_calls, cost_calls, shapes
 from ml_guard.calls import PREFIX, Call, Listing, Page
 from stream.settings import Settings
 
@@ -19,7 +19,7 @@ DOCUMENT = create_app(Settings()).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 BUILDERS = {
     name: function
-    for module in (calls, alert_calls, cost_calls)
+    for module in (calls, compare_calls, alert_calls, cost_calls)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if not name.startswith("_") and function.__module__ == module.__name__
 }
@@ -40,6 +40,10 @@ VALUES: dict[str, Any] = {
     "day": "2025-01-01",
     "from_": "2025-01-01T00:00:00Z",
     "to": "2025-01-02T00:00:00Z",
+    "a_from": "2025-01-01",
+    "a_to": "2025-01-01",
+    "b_from": "2025-01-01",
+    "b_to": "2025-01-01",
     "version": 3,
     "limit": 10,
     "scopes": ["read"],

@@ -13,7 +13,9 @@ import typer
 
 from ml_guard.cli import (
     alerts,
+    apply,
     baselines,
+    compare,
     costs,
     dead_letters,
     demo,
@@ -58,8 +60,8 @@ def build() -> typer.Typer:
         if error.name not in ("embedded", "embedded.commands"):
             raise
     for module in (
-        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, report, alerts, costs,
-        ledger, dead_letters,
+        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, compare, apply,
+        report, alerts, costs, ledger, dead_letters,
     ):  # fmt: skip
         module.register(app)
     _join_lines(app)

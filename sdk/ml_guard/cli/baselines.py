@@ -185,6 +185,56 @@ def activate(
     emit(rows[0] if len(rows) == 1 else rows, as_json, lambda: tables.baselines(rows))
 
 
+@group.command()
+def copy(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    source: Annotated[str, typer.Option("--from", help="The model whose baselines are copied.")],
+    endpoint: EndpointOption = "predict",
+    from_endpoint: Annotated[str, typer.Option("--from-endpoint", help="Its endpoint.")] = "predict",
+    version: Annotated[
+        int | None, typer.Option("--version", help="One version; by default all active ones.")
+    ] = None,
+    note: Note = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a new model version from its predecessor's baselines, active at once.
+
+    The model need not have had an event: its first day is counted in these bins.
+    """
+    with client(context) as api:
+        rows = api.baselines.copy(
+            project_id=project_id, model_id=model_id, endpoint=endpoint, from_model_id=source,
+            from_endpoint=from_endpoint, version=version, note=note,
+        )  # fmt: skip
+    _by_weekday(rows, as_json)
+
+
+@group.command()
+def score(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    version: Annotated[int, typer.Argument(help="The version, active or not.")],
+    from_: Annotated[str, typer.Option("--from", help="The first day to score, YYYY-MM-DD.")],
+    to: Annotated[str, typer.Option("--to", help="The last day to score, YYYY-MM-DD.")],
+    endpoint: EndpointOption = "predict",
+    as_json: AsJson = False,
+) -> None:
+    """Show what past days would say against any version; nothing is stored.
+
+    Days are scored by counters where these cover the version, else from their merged sketches; `by` says which.
+    """
+    with client(context, timeout_s=60) as api:
+        answer = api.drift_against(
+            version, project_id=project_id, model_id=model_id, endpoint=endpoint,
+            from_=day(from_, "--from"), to=day(to, "--to"),
+        )  # fmt: skip
+    emit(answer, as_json, lambda: tables.drift(answer.items))
+    say(f"Against version {version}, computed now: the days keep the verdicts that they have.")
+
+
 def _by_weekday(rows: BaselinesByWeekday, as_json: bool) -> None:
     emit(rows, as_json, lambda: tables.baselines(rows.items))
     for warning in rows.warnings:
