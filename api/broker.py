@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from api.problems import Problem
@@ -73,6 +75,25 @@ class Broker:
             finally:
                 await _stop(consumer)
         return found
+
+    async def kept_ms(self, *topics: str) -> dict[str, int | None]:
+        """How long each of these topics keeps a record, in milliseconds; None: for good."""
+        async with self._answering(READ_S):
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+            try:
+                await admin.start()
+                answers = await admin.describe_configs(
+                    [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+                )
+            finally:
+                await admin.close()
+        kept: dict[str, int | None] = {}
+        for answer in answers:
+            for _error, _message, _kind, topic, entries in answer.resources:
+                values = {entry[0]: entry[1] for entry in entries}
+                kept_ms = int(values.get("retention.ms", -1))
+                kept[topic] = None if kept_ms < 0 else kept_ms
+        return kept
 
     async def _asked_ends(self) -> Mapping[int, int]:
         if self._consumer is None:

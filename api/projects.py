@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
-from pydantic import Field
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, Field
 
 from api.door.access import Admin, Read, unknown_project
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem, invalid
 from api.services import services_of
 from api.shapes import Project, Strict
-from stream.store import projects
+from stream.store import deletion, projects
+from stream.store.aggregates import refresh_traffic
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -49,6 +50,30 @@ class ProjectChange(Strict):
     name: Name | None = Field(None, examples=["Customer churn"])
     zone: ZoneName | None = Field(None, examples=["America/Toronto"])
     dedupe_by_event_id: bool | None = None
+
+
+class TopicKept(BaseModel):
+    """A topic that may still hold events of a project; `until` null: until somebody deletes them."""
+
+    topic: str
+    until: datetime | None
+
+
+class RowsRemoved(BaseModel):
+    """How many rows of a table were removed."""
+
+    table: str
+    rows: int
+
+
+class DeletionReceipt(BaseModel):
+    """What was removed with a project, and what stays in Kafka until when."""
+
+    receipt_id: str
+    project_id: str
+    deleted_at: datetime
+    rows: list[RowsRemoved]
+    kafka: list[TopicKept]
 
 
 def _shown(project: projects.Project) -> dict[str, Any]:
@@ -122,3 +147,44 @@ async def change_project(request: Request, who: Admin, project_id: Id, change: P
     if changed is None:
         raise unknown_project(project_id)
     return _shown(changed)
+
+
+@router.delete("/{project_id}", response_model=DeletionReceipt)
+async def delete_project(
+    request: Request,
+    who: Admin,
+    project_id: Id,
+    confirm: Annotated[
+        str, Query(max_length=256, description="The project's id once more.", examples=["proj_123"])
+    ],
+) -> Any:
+    """Every row of the project and its keys are removed, for good. Events in Kafka stay until the topic's retention."""
+    services = services_of(request)
+    if not who.sees(project_id):
+        raise unknown_project(project_id)
+    if confirm != project_id:
+        raise invalid("confirm", "must be the project's id, since nothing brings the project back")
+    kept = await services.broker.kept_ms(services.settings.topic, services.settings.dead_topic)
+    now = datetime.now(UTC)
+    topics = {
+        topic: None if kept_ms is None else now + timedelta(milliseconds=kept_ms)
+        for topic, kept_ms in kept.items()
+    }
+    async with services.database.connection() as connection:
+        receipt = await deletion.delete_project(
+            connection, project_id, deleted_by=who.key.key_id, topics=topics
+        )
+        if receipt is None:
+            raise unknown_project(project_id)
+        services.projects.forget(project_id)
+        services.keyring.forget_all()
+        if receipt.traffic is not None:
+            first, last = receipt.traffic
+            await refresh_traffic(connection, first, last + timedelta(minutes=1))
+    return {
+        "receipt_id": receipt.receipt_id,
+        "project_id": project_id,
+        "deleted_at": receipt.deleted_at,
+        "rows": [{"table": table, "rows": rows} for table, rows in receipt.rows.items() if rows],
+        "kafka": [{"topic": topic, "until": until} for topic, until in receipt.topics.items()],
+    }

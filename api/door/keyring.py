@@ -81,6 +81,11 @@ class Keyring:
         self._forgotten += 1
         self._entries.pop(sha256, None)
 
+    def forget_all(self) -> None:
+        """Look every key up anew: what they are bound to has changed."""
+        self._forgotten += 1
+        self._entries.clear()
+
     async def _look(self, secret: str) -> Principal | None:
         sha256 = keys.digest(secret)
         if self._demo is not None and hmac.compare_digest(sha256, self._demo[0]):

@@ -21,6 +21,10 @@ class ProjectDirectory:
         self._database, self._clock = database, clock
         self._seen: OrderedDict[str, float] = OrderedDict()
 
+    def forget(self, name: str) -> None:
+        """The project was deleted."""
+        self._seen.pop(name, None)
+
     async def known(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are projects.
 

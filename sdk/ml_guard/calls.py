@@ -99,6 +99,11 @@ def update_project(
     return Call("PATCH", f"/projects/{_segment(project_id)}", s.Project, body=body)
 
 
+def delete_project(project_id: str, *, confirm: str) -> Call[s.DeletionReceipt]:
+    """Remove every row of a project and its keys, for good; `confirm` is its id once more."""
+    return Call("DELETE", f"/projects/{_segment(project_id)}", s.DeletionReceipt, {"confirm": confirm})
+
+
 def list_keys(*, limit: int | None = None) -> Listing[s.Key]:
     """All keys, without their secrets."""
     return Listing("/keys", s.Key, {}, limit)

@@ -75,6 +75,7 @@ class Projects(Group):
     create = one(calls.create_project)
     get = one(calls.get_project)
     update = one(calls.update_project)
+    delete = one(calls.delete_project)
 
 
 class AsyncProjects(AsyncGroup):
@@ -84,6 +85,7 @@ class AsyncProjects(AsyncGroup):
     create = async_one(calls.create_project)
     get = async_one(calls.get_project)
     update = async_one(calls.update_project)
+    delete = async_one(calls.delete_project)
 
 
 class Keys(Group):

@@ -76,6 +76,30 @@ class Project(Shape, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class TopicKept(Shape, frozen=True, kw_only=True):
+    """A topic that may still hold events of a project; `until` None: until somebody deletes them."""
+
+    topic: str
+    until: datetime | None = None
+
+
+class RowsRemoved(Shape, frozen=True, kw_only=True):
+    """How many rows of a table were removed."""
+
+    table: str
+    rows: int
+
+
+class DeletionReceipt(Shape, frozen=True, kw_only=True):
+    """What was removed with a project, and what stays in Kafka until when."""
+
+    receipt_id: str
+    project_id: str
+    deleted_at: datetime
+    rows: list[RowsRemoved] = []
+    kafka: list[TopicKept] = []
+
+
 class Key(Shape, frozen=True, kw_only=True):
     """An API key without its secret. `project_ids` None: all projects."""
 

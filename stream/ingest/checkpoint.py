@@ -14,7 +14,7 @@ from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.state import ModelDay, StateCache
 from stream.ingest.work import Partition, Work
-from stream.store import batches, catalog, dead_letters, fence, ledger, state
+from stream.store import batches, catalog, dead_letters, deletion, fence, ledger, state
 from stream.store.dead_letters import DeadLetterRow
 from stream.store.ledger import LedgerRow
 from stream.store.pool import Pool
@@ -92,6 +92,9 @@ class Checkpoint:
                 now=now,
             )
             failpoints.passing("after_fence")
+            await deletion.require_projects(
+                connection, {row.project_id for row in self.ledger} - {ledger.UNATTRIBUTED}
+            )
             await batches.note_seen(connection, work.seen.values())
             await catalog.register_models(connection, work.models, now)
             await state.upsert_sketches(connection, shard, self.sketches)

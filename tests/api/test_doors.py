@@ -47,6 +47,9 @@ DOORS = {
     ("post", "/projects"): Try("admin", False, body={"project_id": P, "zone": "UTC"}),
     ("get", "/projects/{project_id}"): Try("read", True, path={"project_id": P}),
     ("patch", "/projects/{project_id}"): Try("admin", True, body={"name": "new"}, path={"project_id": P}),
+    ("delete", "/projects/{project_id}"): Try(
+        "admin", True, params={"confirm": f"not {P}"}, path={"project_id": P}
+    ),
     ("get", "/keys"): Try("admin", False),
     ("post", "/keys"): Try("admin", True, body={"name": "k", "scopes": ["read"], "project_ids": [P]}),
     ("get", "/keys/current"): Try(None, False),

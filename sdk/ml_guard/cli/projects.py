@@ -70,3 +70,21 @@ def zone(
     emit(row, as_json, lambda: tables.projects([row]))
     if row.zone != zone:
         say("The new zone holds from its next midnight on; days until then stay as they are.")
+
+
+@group.command()
+def delete(
+    context: typer.Context,
+    project_id: ProjectId,
+    confirm: Annotated[
+        str | None, typer.Option("--confirm", help="The project's id once more; without it you are asked.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove every row of a project and its keys, for good; the receipt says what stays in Kafka until when."""
+    if confirm is None:
+        say("Nothing brings a deleted project back.")
+        confirm = typer.prompt("Type the project's id to delete it", err=True)
+    with client(context) as api:
+        receipt = api.projects.delete(project_id, confirm=confirm)
+    emit(receipt, as_json, lambda: tables.deletion(receipt))

@@ -58,6 +58,21 @@ def projects(rows: Iterable[s.Project]) -> RenderableType:
     return rows_or("No projects yet: `ml-guard project create` makes one.", made)
 
 
+def deletion(receipt: s.DeletionReceipt) -> RenderableType:
+    """What was removed with a project, and what stays in Kafka."""
+    removed = table("table", ">rows removed")
+    for row in receipt.rows:
+        removed.add_row(row.table, w.count(row.rows))
+    kept = table("topic", "may hold its events until")
+    for topic in receipt.kafka:
+        until = "somebody deletes them" if topic.until is None else w.instant(topic.until)
+        kept.add_row(escape(topic.topic), until)
+    said = (
+        f"{receipt.project_id} was deleted at {w.instant(receipt.deleted_at)}; receipt {receipt.receipt_id}."
+    )
+    return Group(Text(said), removed, kept)
+
+
 def keys(rows: Iterable[s.Key]) -> RenderableType:
     """Keys without their secrets."""
     made = table("key", "name", "scopes", "projects", "created", "revoked")

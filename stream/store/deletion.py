@@ -1,0 +1,122 @@
+"""How does a project leave the database whole, and nothing that workers hold in memory bring it back?
+
+Its rows are found by the catalog: every table of the schema with a column `project_id`, whoever adds it and when.
+Two things are taken away in the same transaction. The partitions' fences and the leases change their epoch, so that
+nothing which was read or folded before can be written after; and a checkpoint locks the projects that it writes for
+(`require_projects`), so that events read later by a worker that has not heard of the deletion are not written either.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from stream.store.pool import Connection
+
+_TABLES = """
+select c.relname from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_attribute a on a.attrelid = c.oid
+where n.nspname = 'ml_guard' and c.relkind in ('r', 'p') and a.attname = 'project_id' and not a.attisdropped
+order by c.relname = 'project', c.relname
+"""
+
+
+class ProjectGoneError(Exception):
+    """A project that a checkpoint writes for has been deleted: its events are read again, and are then nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was removed, and what stays in Kafka: each topic with the time until which it may hold events; None: for good."""
+
+    receipt_id: str
+    project_id: str
+    deleted_at: datetime
+    rows: Mapping[str, int]
+    topics: Mapping[str, datetime | None]
+    traffic: tuple[datetime, datetime] | None
+    """From when until when it had traffic: the aggregates are to be refreshed there."""
+
+
+async def tables(connection: Connection) -> list[str]:
+    """The tables with rows of projects, `project` itself last."""
+    return [row["relname"] for row in await connection.fetch(_TABLES)]
+
+
+async def delete_project(
+    connection: Connection, project_id: str, *, deleted_by: str, topics: Mapping[str, datetime | None]
+) -> Receipt | None:
+    """Remove every row of a project, and its keys, in one transaction; None if there is no such project."""
+    async with connection.transaction():
+        # Days of it may lie in compressed chunks; TimescaleDB's own limit would refuse to touch so many.
+        await connection.execute("set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+        if not await connection.fetchval(
+            "select 1 from ml_guard.project where project_id = $1 for update", project_id
+        ):
+            return None
+        await connection.execute("update ml_guard.stream_fence set epoch = epoch + 1")
+        await connection.execute(
+            "update ml_guard.lease set epoch = epoch + 1, holder = null, expires_at = '-infinity'"
+        )
+        traffic = await connection.fetchrow(
+            "select min(minute) as first, max(minute) as last from ml_guard.traffic_minute where project_id = $1",
+            project_id,
+        )
+        removed = await _remove(connection, project_id)
+        made = await connection.fetchrow(
+            """insert into ml_guard.deletion_receipt (receipt_id, project, deleted_by, rows, topics)
+            values ($1, $2, $3, $4, $5) returning receipt_id, deleted_at""",
+            "del_" + secrets.token_hex(8),
+            project_id,
+            deleted_by,
+            json.dumps(removed),
+            json.dumps({name: until and until.isoformat() for name, until in topics.items()}),
+        )
+    assert made is not None
+    assert traffic is not None
+    return Receipt(
+        made["receipt_id"],
+        project_id,
+        made["deleted_at"],
+        removed,
+        topics,
+        None if traffic["first"] is None else (traffic["first"], traffic["last"]),
+    )
+
+
+async def _remove(connection: Connection, project_id: str) -> dict[str, int]:
+    removed = {}
+    for table in await tables(connection):
+        removed[table] = _count(
+            await connection.execute(f'delete from ml_guard."{table}" where project_id = $1', project_id)  # noqa: S608
+        )
+    removed["api_key"] = _count(
+        await connection.execute("delete from ml_guard.api_key where project_ids = array[$1]", project_id)
+    )
+    await connection.execute(
+        "update ml_guard.api_key set project_ids = array_remove(project_ids, $1) where $1 = any(project_ids)",
+        project_id,
+    )
+    return removed
+
+
+def _count(tag: str) -> int:
+    return int(tag.rpartition(" ")[2])
+
+
+async def require_projects(connection: Connection, project_ids: Iterable[str]) -> None:
+    """Hold these projects until the transaction ends. Raises `ProjectGoneError` if one is not there."""
+    wanted = set(project_ids)
+    rows = await connection.fetch(
+        "select project_id from ml_guard.project where project_id = any($1::text[]) for key share",
+        sorted(wanted),
+    )
+    gone = wanted - {row["project_id"] for row in rows}
+    if gone:
+        raise ProjectGoneError(
+            f"deleted meanwhile: {', '.join(sorted(gone))}; what was read of it is read again"
+        )
