@@ -18,8 +18,9 @@ from tests.ingest.conftest import Bench, MakeBench, event, make_bench
 __all__ = ["make_bench"]
 
 BY_COLUMN = {
-    "kind": "'numeric'", "outcome": "'sent'", "state": "'open'", "status": "'open'", "hour": "1", "condition": "'drift'",
-    "severity": "'info'", "currency": "'USD'", "day": "'2025-01-06'", "zone": "'UTC'",
+    "kind": "'numeric'", "outcome": "'sent'", "state": "'open'", "status": "'provisional'", "hour": "1",
+    "condition": "'drift'", "news": "'opened'", "severity": "'info'", "currency": "'USD'",
+    "day": "'2025-01-06'", "zone": "'UTC'",
 }  # fmt: skip
 BY_TYPE = {
     "text": "'x'", "text[]": "'{}'", "jsonb": "'{}'", "bytea": "'x'", "boolean": "false", "date": "'2025-01-06'",
@@ -42,11 +43,12 @@ async def plant(connection: asyncpg.Connection, project: str) -> list[str]:
     found: dict[str, dict[str, str]] = {}
     for row in await connection.fetch(COLUMNS):
         name = row["column_name"]
-        value = (
-            f"'{project}'" if name == "project_id" else BY_COLUMN.get(name) or BY_TYPE.get(row["type"], "1")
-        )
+        plain = "'{}'" if row["type"].endswith("[]") else "1"
+        value = BY_COLUMN.get(name) or BY_TYPE.get(row["type"], plain)
         if row["type"] == "text" and name.endswith("_id") and name != "project_id":
             value = f"'{project}-{name}'"
+        if name == "project_id":
+            value = f"'{project}'"
         found.setdefault(row["table_name"], {})[name] = value
     waiting = {table: values for table, values in found.items() if "project_id" in values}
     if "dead_letter" in waiting:
