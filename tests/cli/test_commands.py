@@ -247,3 +247,18 @@ def test_a_capture_from_a_file_sends_its_columns_and_shows_what_to_look_at(
         "baseline", "capture", "--project", "p", "--model", "m", "--from", file, "--to", "2026-01-01"
     )
     assert (seen.code, "no window of days" in seen.err) == (2, True)
+
+
+def test_two_versions_are_shown_side_by_side(api: FakeApi, typed: Type) -> None:
+    age = DETAIL["features"][0]
+    other = age | {"shares": [0.35, 0.25, 0.38, 0.02], "mean": 31.5}
+    later = DETAIL | {"version": 4, "features": [other, age | {"feature": "visits"}]}
+    api.give("GET", "/baselines/3", DETAIL)
+    api.give("GET", "/baselines/4", later)
+    seen = typed("baseline", "compare", "3", "4", "--project", "shop", "--model", "churn")
+    assert seen.code == 0
+    assert "same, up to 5.0 points" in seen.out
+    assert "only in one" in seen.out
+    rows = typed("baseline", "compare", "3", "4", "--project", "shop", "--model", "churn", "--json").json
+    assert [(row["feature"], row["same_bins"]) for row in rows] == [("age", True), ("visits", False)]
+    assert rows[0]["largest_move"] == pytest.approx(0.05)

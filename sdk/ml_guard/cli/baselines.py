@@ -186,6 +186,29 @@ def activate(
 
 
 @group.command()
+def compare(
+    context: typer.Context,
+    project_id: ProjectId,
+    model_id: ModelId,
+    first: Annotated[int, typer.Argument(help="A version.")],
+    second: Annotated[int, typer.Argument(help="Another version.")],
+    endpoint: EndpointOption = "predict",
+    as_json: AsJson = False,
+) -> None:
+    """Show two versions side by side: their features, statistics, thresholds and bins.
+
+    `ml-guard compare` has the statistics of drift between the days themselves.
+    """
+    with client(context) as api:
+        sides = [
+            api.baselines.show(version, project_id=project_id, model_id=model_id, endpoint=endpoint)
+            for version in (first, second)
+        ]
+    rows = reference_tables.differences(*sides)
+    emit(rows, as_json, lambda: reference_tables.versions(sides[0], sides[1], rows))
+
+
+@group.command()
 def copy(
     context: typer.Context,
     project_id: ProjectId,
