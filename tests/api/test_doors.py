@@ -15,6 +15,8 @@ OPEN = {("get", "/api/v1/health"), ("get", "/api/v1/ready"), ("get", "/metrics")
 P = "the-project"
 _RANGE = {"from": "2025-01-01T00:00:00Z", "to": "2025-01-02T00:00:00Z"}
 _MODEL = {"project_id": P, "model_id": "m"}
+_DAYS = {"from": "2025-01-01", "to": "2025-01-02"}
+_PAIR = {"a_project_id": P, "a_model_id": "m", "b_project_id": P, "b_model_id": "m"}
 _COUNTS = {
     "client_id": "client-0001",
     "counts": [{"project_id": P, "day": "2025-01-01", "outcome": "sent", "events": 1}],
@@ -60,6 +62,14 @@ DOORS = {
     ("get", "/baselines"): Try("read", True, params={"project_id": P}),
     ("get", "/baselines/{version}"): Try("read", True, params=_MODEL, path={"version": "1"}),
     ("post", "/baselines/{version}/activate"): Try("operate", True, body=_MODEL, path={"version": "1"}),
+    ("post", "/baselines/by-weekday"): Try("operate", True, body={**_MODEL, "days": ["2025-01-01"]}),
+    ("post", "/baselines/by-weekday/preview"): Try("read", True, body={**_MODEL, "days": ["2025-01-01"]}),
+    ("post", "/baselines/copy"): Try("operate", True, body={**_MODEL, "from_model_id": "other"}),
+    ("post", "/baselines/from-data"): Try("operate", True, params=_MODEL, body={}),
+    ("post", "/baselines/from-data/preview"): Try("read", True, params=_MODEL, body={}),
+    ("get", "/compare"): Try("read", True, params=_PAIR),
+    ("get", "/drift/against"): Try("read", True, params={**_MODEL, **_DAYS, "version": 1}),
+    ("get", "/drift/same-hours"): Try("read", True, params=_MODEL),
     ("get", "/feature-settings"): Try("read", True, params={"project_id": P}),
     ("put", "/feature-settings"): Try("operate", True, body={"project_id": P, "bins": 20}),
     ("delete", "/feature-settings"): Try("operate", True, params={"project_id": P}),

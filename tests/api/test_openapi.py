@@ -54,10 +54,18 @@ def test_every_example_of_a_body_is_understood(
             content = value if isinstance(value, str) else json.dumps(value)
             address = path.format(project_id="proj_123", version=1, key_id="k", id="0-0-0")
             answer = client.request(
-                method, f"{door.address}{address}", content=content, headers={"Content-Type": kind}
+                method,
+                f"{door.address}{address}",
+                params={"project_id": "proj_123", "model_id": "m"} if "from-data" in path else {},
+                content=content,
+                headers={"Content-Type": kind},
             )
             if operation["operationId"] in ("capture_baseline", "preview_baseline"):
                 assert answer.json()["code"] == "unknown_model", answer.text
+            elif "by-weekday" in path:
+                assert answer.json()["reason"] == "thin_groups", answer.text
+            elif operation["operationId"] == "copy_baseline":
+                assert answer.json()["code"] == "unknown_baseline", answer.text
             elif operation["operationId"] == "activate_baseline":
                 assert answer.json()["code"] in ("unknown_baseline", "unknown_model"), answer.text
             elif operation["operationId"] == "mute_alert":
