@@ -123,6 +123,7 @@ def test_codes_and_statuses_are_those_of_the_documentation() -> None:
         413,
         415,
         422,
+        424,
         429,
         500,
         503,

@@ -122,10 +122,10 @@ def test_a_key_that_may_only_read_is_told_why_it_cannot_acknowledge_or_set(
     expect(page.get_by_role("button", name="Turn")).to_have_count(0)
 
 
-def drift_today(product: Product, project: str) -> None:
+def drift_today(product: Product, project: str, model: str = "plans_v1") -> None:
     """A model with a baseline of yesterday, whose labels are others today."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
-    where = {"project_id": project, "model_id": "plans_v1", "endpoint": "predict"}
+    where = {"project_id": project, "model_id": model, "endpoint": "predict"}
     with product.client() as client:
         client.projects.create(project, zone="UTC", name="Plans")
         send(product, 600, **where, timestamp=yesterday.isoformat(), features={"plan": "gold"})

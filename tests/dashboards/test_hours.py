@@ -6,11 +6,11 @@ import asyncpg
 from playwright.sync_api import Page, expect
 
 from tests.conftest import run_apart
-from tests.dashboards.conftest import Product
+from tests.dashboards.conftest import Product, wait_for
 from tests.dashboards.test_alerts import drift_today
 
 PROJECT = "hourly"
-MODEL = f"project={PROJECT}&model=plans_v1"
+MODEL = f"project={PROJECT}&model=tiers_v1"
 UNSEEN_TODAY = {"gold": 100, "unseen": 500}
 BEFORE = {"gold": 600}
 
@@ -49,11 +49,13 @@ def keep_an_hour(product: Product, age: int, counts: dict[str, int]) -> None:
 def test_the_open_day_is_held_against_the_same_hours_and_says_where_it_cannot_be(
     page: Page, product: Product
 ) -> None:
-    drift_today(product, PROJECT)
+    drift_today(product, PROJECT, "tiers_v1")
     page.goto(f"{product.dashboard_url}?page=feature&{MODEL}&feature=plan")
     hours = page.locator("[data-fact=same-hours]")
     expect(hours).to_contain_text("not compared with the same hours")
     expect(hours).to_contain_text("no full hour of the open day has a snapshot")
+    with product.client() as client:
+        wait_for(lambda: [row.requests for row in client.metrics_daily(project_id=PROJECT)] == [600, 600])
     keep_an_hour(product, 0, UNSEEN_TODAY)
     keep_an_hour(product, 1, BEFORE)
     page.reload()

@@ -14,6 +14,7 @@ from ml_guard import MLGuardClient
 from tests.dashboards.conftest import KEY, Product, watched
 
 WIDTH = 1240
+DEMO = "north-bank"
 
 
 def written(product: Product, file: Path, *arguments: str) -> None:
@@ -36,7 +37,7 @@ def opened(browser: Browser, file: Path) -> tuple[Page, list[str]]:
 
 def worst(client: MLGuardClient) -> tuple[str, str, str, str]:
     """A feature in drift that drifted most, with its project, model and day."""
-    rows = client.drift_daily(verdict="drift")
+    rows = client.drift_daily(project_id=DEMO, verdict="drift")
     row = max(rows, key=lambda one: one.psi or 0)
     return row.project_id, row.model_id, row.feature, str(row.day)
 

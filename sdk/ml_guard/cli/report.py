@@ -11,7 +11,7 @@ import typer
 from ml_guard.cli.connection import client
 from ml_guard.cli.failures import CommandError
 from ml_guard.cli.options import From, Model, OneDay, To, maybe_day
-from ml_guard.cli.output import stdout
+from ml_guard.cli.output import AsJson, emit
 from ml_guard.report.facts import read_facts
 from ml_guard.report.page import page
 
@@ -31,6 +31,7 @@ def report(
     from_: From = None,
     to: To = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    as_json: AsJson = False,
 ) -> None:
     """Write a day or a range of days as one HTML file, to be sent, kept or printed.
 
@@ -46,7 +47,14 @@ def report(
         raise CommandError(
             f"{output} cannot be written: {error.strerror}", "Choose another file with --output."
         ) from error
-    stdout().print(f"{output}: {len(facts.models)} models of {project}, {first} to {last}.", highlight=False)
+    written = {
+        "file": str(output),
+        "project_id": project,
+        "from": first,
+        "to": last,
+        "models": len(facts.models),
+    }
+    emit(written, as_json, lambda: f"{output}: {len(facts.models)} models of {project}, {first} to {last}.")
 
 
 def _days(day: date | None, first: date | None, last: date | None) -> tuple[date, date]:
