@@ -15,6 +15,7 @@ from ml_guard import (
     MLGuardClient,
     alert_calls,
     calls,
+    compare_calls,
     cost_calls,
     resources,
     shapes,
@@ -257,7 +258,7 @@ def builders() -> dict[str, Any]:
     """The functions of the modules of calls that describe a request."""
     return {
         name: function
-        for module in (calls, alert_calls, cost_calls)
+        for module in (calls, alert_calls, compare_calls, cost_calls)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_") and function.__module__ == module.__name__
     }

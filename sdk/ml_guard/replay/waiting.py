@@ -17,6 +17,9 @@ TIMEOUT_S = 180.0
 QUIET_S = 45.0
 """When nothing has changed for so long, what is wrong will stay wrong, on a busy machine too; only then is it waited for."""
 
+READY_IS_KEPT_S = 0.6
+"""The API answers `ready` from what it saw up to half a second ago; asked sooner, it may not know the newest baseline."""
+
 Update = Callable[[str], None]
 
 
@@ -73,6 +76,7 @@ def folded(client: MLGuardClient, ends: Mapping[int, int]) -> Callable[[], str |
 
 def counting(client: MLGuardClient) -> Callable[[], str | None]:
     """Whether every worker knows of the baselines and settings that there are now."""
+    time.sleep(READY_IS_KEPT_S)
     wanted = client.ready().catalog_generation
 
     def look() -> str | None:
