@@ -91,6 +91,7 @@ class Source:
             await asyncio.sleep(RETRY_S)
 
     def _tell(self, event: LiveEvent) -> None:
+        self.forget()  # or a page that asks at once is answered from before the event, and hears of no other
         for listener in list(self._listeners):
             listener(event)
 

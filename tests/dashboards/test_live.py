@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.dashboards.conftest import CHURN, Product
 
-SECONDS_TO_THE_PAGE = 40.0
+SECONDS_TO_THE_PAGE = 10.0
 """Two seconds on a quiet machine; CI machines are shared."""
 HOSTILE = "<img src=x onerror=alert(1)>"
 
