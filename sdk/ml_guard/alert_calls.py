@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ml_guard import alert_shapes as s
-from ml_guard.calls import Call, Listing
+from ml_guard.call import Call, Listing
 
 
 def list_alerts(

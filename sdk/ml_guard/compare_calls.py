@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_guard.calls import Call, Dates, _day, _given
+from ml_guard.call import Call, Dates, day_text, given
 from ml_guard.compare_shapes import Comparison, Rescored
 from ml_guard.shapes import BaselinesByWeekday
 
@@ -29,8 +29,8 @@ def compare(
         "b_model_id": b_model_id,
         "b_endpoint": b_endpoint,
     }
-    days = _given(a_from=a_from, a_to=a_to, b_from=b_from, b_to=b_to)
-    return Call("GET", "/compare", Comparison, names | {name: _day(day) for name, day in days.items()})
+    days = given(a_from=a_from, a_to=a_to, b_from=b_from, b_to=b_to)
+    return Call("GET", "/compare", Comparison, names | {name: day_text(day) for name, day in days.items()})
 
 
 def drift_against(
@@ -38,7 +38,7 @@ def drift_against(
 ) -> Call[Rescored]:
     """What past days would say against that version of the baseline; nothing is stored."""
     query = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint, "version": int(version)}
-    return Call("GET", "/drift/against", Rescored, query | {"from": _day(from_), "to": _day(to)})
+    return Call("GET", "/drift/against", Rescored, query | {"from": day_text(from_), "to": day_text(to)})
 
 
 def copy_baseline(
@@ -59,4 +59,4 @@ def copy_baseline(
         "from_model_id": from_model_id,
         "from_endpoint": from_endpoint,
     }
-    return Call("POST", "/baselines/copy", BaselinesByWeekday, body=body | _given(version=version, note=note))
+    return Call("POST", "/baselines/copy", BaselinesByWeekday, body=body | given(version=version, note=note))

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from ml_guard.answers import error_of
-from ml_guard.calls import PAGE, PREFIX, Call, Listing, Page
+from ml_guard.call import PAGE, PREFIX, Call, Listing, Page
 from ml_guard.errors import ConnectionLostError, TransportError
 from ml_guard.live import LiveParser
 from ml_guard.shapes import LiveEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ml_guard import cost_shapes as s
-from ml_guard.calls import Call, Dates, Listing, _days, _given
+from ml_guard.call import Call, Dates, Listing, days_of, given
 
 
 def costs_daily(
@@ -18,7 +18,7 @@ def costs_daily(
     limit: int | None = None,
 ) -> Listing[s.CostDay]:
     """A row a UTC day and currency; `day`, or `from_` to `to`, both included; `order` `desc` (default) or `asc`."""
-    query = _days(project_id, None, None, day, from_, to, order)
+    query = days_of(project_id, None, None, day, from_, to, order)
     return Listing("/costs/daily", s.CostDay, query, limit)
 
 
@@ -34,7 +34,7 @@ def pull_costs(
 
     AWS charges for each request of its Cost Explorer.
     """
-    query = _days(project_id, None, None, day, from_, to, None) | _given(overwrite=overwrite)
+    query = days_of(project_id, None, None, day, from_, to, None) | given(overwrite=overwrite)
     return Call("POST", "/costs/pull", s.PulledCosts, query)
 
 
@@ -52,7 +52,7 @@ def set_cost_filter(
     currency: str | None = None,
 ) -> Call[s.CostFilter]:
     """Say which costs are the project's: all that is named must fit, each with one of its values."""
-    body = _given(
+    body = given(
         project_id=project_id,
         tags=None if tags is None else {key: list(values) for key, values in tags.items()},
         services=None if services is None else list(services),

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from ml_guard.calls import Call, Listing
+from ml_guard.call import Call, Listing
 from ml_guard.shapes import LiveEvent
 from ml_guard.transports.address import checked_base_url
 

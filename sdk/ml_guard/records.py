@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from ml_guard import calls
-from ml_guard.calls import Dates, Listing
+from ml_guard.call import Dates, Listing
 from ml_guard.cli.wording import bin_name
 from ml_guard.resources import AsyncGroup, Group
 from ml_guard.shapes import DriftDay, FeatureDay, MetricDay, Shape

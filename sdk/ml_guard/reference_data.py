@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ml_guard.calls import Call
+from ml_guard.call import Call
 from ml_guard.errors import ConfigError
 from ml_guard.frames import Columns, planned
 from ml_guard.progress import Progress

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from ml_guard import alert_calls, calls, compare_calls, cost_calls
-from ml_guard.calls import Call, Listing
+from ml_guard import alert_calls, baseline_calls, calls, compare_calls, cost_calls
+from ml_guard.call import Call, Listing
 from ml_guard.late import LateAsyncConnection, LateConnection
 
 P = ParamSpec("P")
@@ -109,26 +109,26 @@ class AsyncKeys(AsyncGroup):
 class Baselines(Group):
     """`client.baselines`"""
 
-    list = rows(calls.list_baselines)
-    capture = one(calls.capture_baseline)
-    preview = one(calls.preview_baseline)
-    capture_by_weekday = one(calls.capture_baselines_by_weekday)
-    preview_by_weekday = one(calls.preview_baselines_by_weekday)
-    show = one(calls.show_baseline)
-    activate = one(calls.activate_baseline)
+    list = rows(baseline_calls.list_baselines)
+    capture = one(baseline_calls.capture_baseline)
+    preview = one(baseline_calls.preview_baseline)
+    capture_by_weekday = one(baseline_calls.capture_baselines_by_weekday)
+    preview_by_weekday = one(baseline_calls.preview_baselines_by_weekday)
+    show = one(baseline_calls.show_baseline)
+    activate = one(baseline_calls.activate_baseline)
     copy = one(compare_calls.copy_baseline)
 
 
 class AsyncBaselines(AsyncGroup):
     """`client.baselines`"""
 
-    list = async_rows(calls.list_baselines)
-    capture = async_one(calls.capture_baseline)
-    preview = async_one(calls.preview_baseline)
-    capture_by_weekday = async_one(calls.capture_baselines_by_weekday)
-    preview_by_weekday = async_one(calls.preview_baselines_by_weekday)
-    show = async_one(calls.show_baseline)
-    activate = async_one(calls.activate_baseline)
+    list = async_rows(baseline_calls.list_baselines)
+    capture = async_one(baseline_calls.capture_baseline)
+    preview = async_one(baseline_calls.preview_baseline)
+    capture_by_weekday = async_one(baseline_calls.capture_baselines_by_weekday)
+    preview_by_weekday = async_one(baseline_calls.preview_baselines_by_weekday)
+    show = async_one(baseline_calls.show_baseline)
+    activate = async_one(baseline_calls.activate_baseline)
     copy = async_one(compare_calls.copy_baseline)
 
 

@@ -14,13 +14,14 @@ from ml_guard import (
     ConfigError,
     MLGuardClient,
     alert_calls,
+    baseline_calls,
     calls,
     compare_calls,
     cost_calls,
     resources,
     shapes,
 )
-from ml_guard.calls import Call, Listing
+from ml_guard.call import Call, Listing
 from ml_guard.errors import (
     ConflictError,
     ConnectionLostError,
@@ -258,7 +259,7 @@ def builders() -> dict[str, Any]:
     """The functions of the modules of calls that describe a request."""
     return {
         name: function
-        for module in (calls, alert_calls, compare_calls, cost_calls)
+        for module in (calls, alert_calls, baseline_calls, compare_calls, cost_calls)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_") and function.__module__ == module.__name__
     }

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from ml_guard import alert_calls, calls, compare_calls, cost_calls, shapes
-from ml_guard.calls import PREFIX, Call, Listing, Page
+from ml_guard import alert_calls, baseline_calls, calls, compare_calls, cost_calls, shapes
+from ml_guard.call import PREFIX, Call, Listing, Page
 from stream.settings import Settings
 
 DOCUMENT = create_app(Settings()).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 BUILDERS = {
     name: function
-    for module in (calls, compare_calls, alert_calls, cost_calls)
+    for module in (calls, baseline_calls, compare_calls, alert_calls, cost_calls)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if not name.startswith("_") and function.__module__ == module.__name__
 }
