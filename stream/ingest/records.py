@@ -142,7 +142,6 @@ def _unpacked(batch: Any, position: int) -> list[Any]:
     except UnsupportedCodecError as error:
         why = f"{error.args[0]}. Install `cramjam` where the worker runs, and start it again"
         raise UnreadableRecordsError(position, why) from error
-    except (
-        Exception
-    ) as error:  # the checksum holds, so it was sent like that; each codec has errors of its own
+    except Exception as error:
+        # The checksum holds, so it was sent like that; each codec has errors of its own.
         raise UnreadableRecordsError(position, type(error).__name__) from error
