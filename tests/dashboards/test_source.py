@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dashboards.live.source import Source
 from ml_guard.shapes import LiveEvent
+from tests.conftest import run_apart
 
 
-async def test_an_answer_from_before_an_event_is_not_given_after_it() -> None:
+def test_an_answer_from_before_an_event_is_not_given_after_it() -> None:
+    run_apart(ask_around_an_event())
+
+
+async def ask_around_an_event() -> None:
     source = Source("http://127.0.0.1:1", "key")
     stored = [217]
 
