@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
 from api.bridge.body import NDJSON, READ_S, gunzipped
 from api.database import reached
@@ -19,6 +20,7 @@ from stream.closing.choices import choices_for
 from stream.closing.reference import DataSet
 from stream.closing.transfer import preview_data, store_data
 from stream.store.baselines import read_settings
+from stream.weekdays import Weekdays
 
 router = APIRouter(prefix="/baselines", tags=["baselines"])
 
@@ -35,6 +37,13 @@ Sha256 = Annotated[
     str | None,
     Query(
         pattern="^[0-9a-f]{64}$", description="Of the file; by default that of the lines as they are sent."
+    ),
+]
+OfWeekdays = Annotated[
+    list[Annotated[int, Field(ge=1, le=7)]] | None,
+    Query(
+        description="The weekdays that it stands for, Monday 1 to Sunday 7; by default all days.",
+        max_length=7,
     ),
 ]
 _BODY: dict[str, Any] = {
@@ -67,9 +76,10 @@ async def capture_baseline_from_data(
     endpoint: Name = "predict",
     name: DataName = "",
     sha256: Sha256 = None,
+    weekdays: OfWeekdays = None,
     note: Annotated[str, Query(max_length=1000)] = "",
 ) -> Any:
-    """Make a reference data set the next version of all days, the one active version at once.
+    """Make a reference data set the next version, of all days or of some weekdays, active at once.
 
     Bins and shares are exact, by the rules of a captured window. No event is counted. The model need not have had one.
     """
@@ -82,6 +92,7 @@ async def capture_baseline_from_data(
             data,
             name,
             sha256 or data.sha256,
+            _set_of(weekdays),
             captured_by=who.key.name,
             note=note,
         )
@@ -97,15 +108,25 @@ async def preview_baseline_from_data(
     endpoint: Name = "predict",
     name: DataName = "",
     sha256: Sha256 = None,
+    weekdays: OfWeekdays = None,
 ) -> Any:
     """What it would be, which features had better be ignored, and which only the data or only the events have."""
     services = services_of(request)
     data = await _read(request, services, await the_project(services, who, project_id), model_id, endpoint)
     with reached():
         seen = await preview_data(
-            services.database.pool, (project_id, model_id, endpoint), data, name, sha256 or data.sha256
+            services.database.pool,
+            (project_id, model_id, endpoint),
+            data,
+            name,
+            sha256 or data.sha256,
+            _set_of(weekdays),
         )
     return asdict(seen)
+
+
+def _set_of(weekdays: list[int] | None) -> Weekdays:
+    return tuple(sorted(set(weekdays))) if weekdays and len(set(weekdays)) < 7 else None
 
 
 async def _read(

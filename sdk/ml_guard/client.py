@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -116,6 +116,7 @@ class MLGuardClient(Sending, Api, Records):
         y_proba: str | None = None,
         latency_ms: str | None = None,
         features: Columns = None,
+        weekdays: Iterable[int] | None = None,
         note: str | None = None,
         name: str | None = None,
         preview: bool = False,
@@ -126,8 +127,9 @@ class MLGuardClient(Sending, Api, Records):
         `data` is a pandas or polars DataFrame, an Arrow table, or the path of a CSV, Parquet or Arrow file (needs
         `ml-guard[data]`). `y_pred`, `y_proba` and `latency_ms` are columns; columns with just these names are taken for
         them. `features` are columns, a mapping of names to columns, or if not given all others (`timestamp` and
-        `event_id` left out). Bins and shares are exact. `preview` stores nothing; the answer also says which features
-        had better be ignored, and which are in the data or in the events only. Raises `ConfigError`, `EventError` for
+        `event_id` left out). `weekdays`, Monday 1 to Sunday 7, are those that it stands for; if not given, all. Bins and
+        shares are exact. `preview` stores nothing; the answer also says which features had better be ignored, and which
+        are in the data or in the events only. Raises `ConfigError`, `EventError` for
         a column that cannot be sent, and `TransportError`.
         """
         names = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
@@ -137,6 +139,7 @@ class MLGuardClient(Sending, Api, Records):
             {field: given or self._setup.defaults.get(field) for field, given in names.items()},
             columns,
             features,
+            weekdays=weekdays,
             note=note,
             name=name,
             preview=preview,
@@ -256,6 +259,7 @@ class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
         y_proba: str | None = None,
         latency_ms: str | None = None,
         features: Columns = None,
+        weekdays: Iterable[int] | None = None,
         note: str | None = None,
         name: str | None = None,
         preview: bool = False,
@@ -271,6 +275,7 @@ class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
             {field: given or self._setup.defaults.get(field) for field, given in names.items()},
             columns,
             features,
+            weekdays=weekdays,
             note=note,
             name=name,
             preview=preview,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ml_guard.frames import Columns, planned
 from ml_guard.progress import Progress
 from ml_guard.shapes import BaselineFromData
 from ml_guard.tabular import Table, table_of
+from ml_guard.weekdays import check
 
 PART_ROWS = 5_000
 """Values of a line: some 100 KB."""
@@ -32,6 +33,7 @@ def reference_call(
     columns: Mapping[str, str | None],
     features: Columns,
     *,
+    weekdays: Iterable[int] | None,
     note: str | None,
     name: str | None,
     preview: bool,
@@ -50,7 +52,10 @@ def reference_call(
     plan = planned(table, {}, columns, None, features)
     chosen = {_BUILT_IN[field]: column for field, column in plan.columns.items() if field in _BUILT_IN}
     chosen |= plan.features
-    query = {**names, "name": name, "sha256": sha256, "note": None if preview else note}
+    days = None if weekdays is None else sorted(weekdays)
+    if days is not None:
+        check([days])
+    query = {**names, "name": name, "sha256": sha256, "weekdays": days, "note": None if preview else note}
     return Call(
         "POST",
         "/baselines/from-data" + ("/preview" if preview else ""),

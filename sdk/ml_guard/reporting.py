@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from ml_guard.errors import TransportError
+from ml_guard.notices import Notices
 from ml_guard.stats import Counters
 from ml_guard.transports.base import Transport
 
@@ -20,8 +21,13 @@ class Reporter:
     """Sends the counts that the server does not know yet, in the outbox's thread: now and then, and at the end."""
 
     def __init__(
-        self, transport: Transport, counters: Counters, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: Transport,
+        counters: Counters,
+        clock: Callable[[], float] = time.monotonic,
+        notices: Notices | None = None,
     ) -> None:
+        self._notices = notices
         self._transport = transport
         self._counters = counters
         self._clock = clock
@@ -31,25 +37,37 @@ class Reporter:
         """As at the beginning: a forked child reports for itself."""
         self._next_at = self._clock() + INTERVAL_S
         self._failed = False
+        self._said = False
 
     def turn(self) -> float:
         """Report if it is time to; seconds until it may be time again."""
-        if not self._transport.reports or not self._counters.untold():
+        if not self._able() or not self._counters.untold():
             return NEVER
         if (left := self._next_at - self._clock()) > 0:
             return left
         self.report(TIMEOUT_S)
         return self._next_at - self._clock() if self._counters.untold() else NEVER
 
+    def _able(self) -> bool:
+        """Whether counts reach a server; if they could and do not, the first loss says so, once."""
+        transport = self._transport
+        if transport.unreported and self._notices and not self._said and self._lost():
+            self._said = True
+            self._notices.warn("unreported", transport.unreported)
+        return transport.reports
+
+    def _lost(self) -> bool:
+        return any(count.outcome == "dropped" for count in self._counters.untold())
+
     def hurry(self) -> None:
         """Somebody waits for the queue to be empty: losses are reported now, if the server took the last report."""
-        if not self._failed and any(count.outcome == "dropped" for count in self._counters.untold()):
+        if not self._failed and self._lost():
             self._next_at = self._clock()
 
     def report(self, timeout_s: float) -> None:
         """Report now. What could not be reported stays for the next time."""
         counts = self._counters.untold()
-        if not counts or not self._transport.reports or timeout_s <= 0:
+        if not self._able() or not counts or timeout_s <= 0:
             return
         try:
             refused = self._transport.report(self._counters.client_id, counts, timeout_s)

@@ -23,6 +23,7 @@ from stream.store.baselines import (
 )
 from stream.store.catalog import register_models
 from stream.store.pool import Connection
+from stream.weekdays import Weekdays
 
 ModelKey = tuple[str, str, str]
 
@@ -37,9 +38,11 @@ class FromData:
     not_in_data: tuple[str, ...] | None
 
 
-async def preview_data(database: Database, key: ModelKey, data: DataSet, name: str, sha256: str) -> FromData:
+async def preview_data(
+    database: Database, key: ModelKey, data: DataSet, name: str, sha256: str, weekdays: Weekdays = None
+) -> FromData:
     """What `store_data` would store."""
-    baseline = _of_data(key, data, name, sha256)
+    baseline = replace(_of_data(key, data, name, sha256), weekdays=weekdays)
     async with database.acquire() as connection:
         live = await live_features(connection, *key)
     return FromData(
@@ -51,10 +54,18 @@ async def preview_data(database: Database, key: ModelKey, data: DataSet, name: s
 
 
 async def store_data(
-    database: Database, key: ModelKey, data: DataSet, name: str, sha256: str, *, captured_by: str, note: str
+    database: Database,
+    key: ModelKey,
+    data: DataSet,
+    name: str,
+    sha256: str,
+    weekdays: Weekdays = None,
+    *,
+    captured_by: str,
+    note: str,
 ) -> FromData:
-    """Store the data set as the next version and make it the one active baseline."""
-    seen = await preview_data(database, key, data, name, sha256)
+    """Store the data set as the next version and make it the active baseline of its weekdays."""
+    seen = await preview_data(database, key, data, name, sha256, weekdays)
     async with database.acquire() as connection, connection.transaction():
         await _lock(connection, key)
         baseline = replace(seen.baseline, captured_by=captured_by, note=note)

@@ -249,6 +249,20 @@ def test_a_capture_from_a_file_sends_its_columns_and_shows_what_to_look_at(
     assert (seen.code, "no window of days" in seen.err) == (2, True)
 
 
+def test_a_file_stands_for_one_group_of_weekdays(api: FakeApi, typed: Type, tmp_path: Path) -> None:
+    (tmp_path / "weekend.csv").write_text("age\n29\n")
+    detail = DETAIL | {"days": [], "weekdays": [6, 7], "data_name": "weekend.csv", "data_rows": 1}
+    api.give("POST", "/baselines/from-data", {"baseline": detail, "ignore": []}, 201)
+    capture = ("baseline", "capture", "--project", "shop", "--model", "churn", "--from")
+    seen = typed(*capture, str(tmp_path / "weekend.csv"), "--by", "sat+sun")
+    assert asked(api)[2]["weekdays"] == ["6", "7"]
+    assert "Sat, Sun" in seen.out
+    before = len(api.asked)
+    seen = typed(*capture, str(tmp_path / "weekend.csv"), "--by", "workday-weekend")
+    assert (seen.code, len(api.asked)) == (2, before)
+    assert "a file is one baseline" in " ".join(seen.err.split())
+
+
 def test_two_versions_are_shown_side_by_side(api: FakeApi, typed: Type) -> None:
     age = DETAIL["features"][0]
     other = age | {"shares": [0.35, 0.25, 0.38, 0.02], "mean": 31.5}

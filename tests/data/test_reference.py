@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,26 @@ async def test_a_preview_stores_nothing_and_says_what_to_look_at(
         seen = await other.capture_baseline(frame, project_id="w", model_id="m", preview=True)
     assert seen.not_in_events == ["@y_pred", "active", "age", "customer", "visits"]
     assert seen.not_in_data == ["amount"]
+
+
+async def test_a_data_set_for_some_weekdays_leaves_the_others_their_baseline(
+    product: Product, client: MLGuardClient
+) -> None:
+    frame = training(1, 300)
+    client.capture_baseline(frame)
+    weekend = client.capture_baseline(frame, weekdays=[7, 6], preview=True).baseline
+    assert (weekend.version, weekend.weekdays) == (None, [6, 7])
+    client.capture_baseline(frame, weekdays=[7, 6], note="the weekend")
+    stored = client.baselines.list(project_id="w")
+    assert [(one.version, one.active, one.weekdays) for one in stored] == [(2, True, [6, 7]), (1, True, None)]
+    assert await product.worker.catalog.poll(), "the worker does not hear of it"
+    saturday = TUESDAY + timedelta(days=4)
+    pinned = [
+        product.worker.catalog.active_bins(("w", "m", "predict"), day)[0] for day in (TUESDAY, saturday)
+    ]
+    assert pinned == [1, 2]
+    with pytest.raises(ConfigError, match="weekdays are 1"):
+        client.capture_baseline(frame, weekdays=[0])
 
 
 async def test_texts_that_are_too_many_to_be_a_property_are_proposed_and_counted_exactly(

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from ml_guard import MLGuardClient
+from ml_guard.cli.wording import chance
 from ml_guard.errors import InvalidError, NotFoundError
 from stream.bins import freeze_values
 from stream.closing.capture import capture
+from tests.api.conftest import DEMO, Door
+from tests.cli.conftest import Type
 from tests.closing.test_scores import EXACT, bin_vector, expected_score
 from tests.data.test_reference import as_stored
 from tests.ingest.product import MODEL, TUESDAY, Product
@@ -47,7 +50,7 @@ def base_of(feature: Any, values: Any) -> Any:
 
 
 async def test_where_sketches_are_exact_the_comparison_is_that_of_numpy_and_scipy(
-    product: Product, client: MLGuardClient
+    product: Product, client: MLGuardClient, door: Door, typed: Type
 ) -> None:
     before, after = await folded(product, WEEK[:2], 90), await folded(product, WEEK[2:], 80, shift=0.8)
     await product.rolls()
@@ -70,6 +73,15 @@ async def test_where_sketches_are_exact_the_comparison_is_that_of_numpy_and_scip
         pytest.approx(after["amount"].std(), **EXACT),
     )
     assert amount.b.p50 == np.quantile(after["amount"], 0.5, method="inverted_cdf")
+    days = [f"w/m@{first}..{last}" for first, last in (WEEK[:2], WEEK[2:])]
+    seen = typed("--url", door.address, "--api-key", DEMO, "compare", *days, "--bins")
+    assert seen.code == 0
+    assert "From merged sketches: exact." in seen.out
+    (row,) = (words for line in seen.out.splitlines() if (words := line.split())[:1] == ["amount"])
+    figures = f"{amount.psi:.3f} {amount.psi_expected:.4f} {chance(amount.q_value)} {amount.verdict}"
+    assert " ".join(row).endswith(figures)
+    told = typed("--url", door.address, "--api-key", DEMO, "compare", *days, "--json").json
+    assert [one["psi"] for one in told["features"]] == [one.psi for one in answer.features]
 
 
 async def test_where_they_estimate_shares_are_within_the_published_error(
@@ -118,7 +130,7 @@ async def test_models_are_compared_without_days_by_their_newest(
 
 
 async def test_past_days_are_scored_against_another_version_and_nothing_is_stored(
-    product: Product, client: MLGuardClient
+    product: Product, client: MLGuardClient, door: Door, typed: Type
 ) -> None:
     values = {day: await product.folds(day, 150, shift=0.5 * at) for at, day in enumerate(WEEK)}
     await product.closes(WEEK[-1])
@@ -133,13 +145,21 @@ async def test_past_days_are_scored_against_another_version_and_nothing_is_store
         assert row.method == "sketch"  # of 150 values, which it holds exactly
         for figure, expected in expected_score(base, x).items():
             assert getattr(row, figure) == pytest.approx(expected, **EXACT), (row.feature, figure)
+    words = ("--project", "w", "--model", "m", "--from", str(WEEK[1]), "--to", str(WEEK[3]))
+    seen = typed("--url", door.address, "--api-key", DEMO, "baseline", "score", "1", *words)
+    assert seen.code == 0
+    assert "Against version 1, computed now" in seen.err
+    for row in answer.items:
+        (line,) = (line for line in seen.out.splitlines() if str(row.day) in line and row.feature in line)
+        assert f"{row.psi:.3f}" in line.split()
+        assert "sketch" in line.split()
     assert await product.rows(WEEK[3]) == before
     with pytest.raises(NotFoundError):
         client.drift_against(9, project_id="w", model_id="m", from_=WEEK[1], to=WEEK[3])
 
 
 async def test_a_new_model_version_starts_from_its_predecessors_baseline(
-    product: Product, client: MLGuardClient
+    product: Product, client: MLGuardClient, door: Door, typed: Type
 ) -> None:
     await product.folds(WEEK[0], 400)
     await product.closes(WEEK[0])
@@ -150,8 +170,11 @@ async def test_a_new_model_version_starts_from_its_predecessors_baseline(
     assert (copied.version, copied.active, copied.note) == (1, True, "first")
     assert copied.copied_from == "m/predict version 1"
     assert as_stored(copied.features[0]).shares == copied.features[0].shares
-    again = client.baselines.copy(project_id="w", model_id="m2", from_model_id="m", version=1, note="again")
-    assert [one.version for one in again.items] == [2]
+    copy = ("--url", door.address, "--api-key", DEMO, "baseline", "copy", "--project", "w", "--model", "m2")
+    seen = typed(*copy, "--from", "m", "--version", "1", "--note", "again")
+    assert seen.code == 0
+    assert "m/predict version 1" in seen.out
+    assert typed(*copy, "--from", "m", "--version", "9").code == 4
     versions = client.baselines.list(project_id="w", model_id="m2")
     assert [(one.version, one.active) for one in versions] == [(2, True), (1, False)]
     with pytest.raises(NotFoundError, match="no active baseline"):

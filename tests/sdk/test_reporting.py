@@ -168,9 +168,15 @@ def test_counts_are_kept_by_day_for_a_week_and_memory_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("kafka_only", [True, False])
-def test_a_client_of_kafka_reports_where_a_bridge_is_named(bridge: Any, kafka_only: bool) -> None:
+def test_a_client_of_kafka_reports_where_a_bridge_is_named_or_says_once_that_it_does_not(
+    bridge: Any, kafka_only: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     address = None if kafka_only else bridge.url
     with MLGuardClient(address, kafka="127.0.0.1:9", project_id="p", model_id="m") as client:
-        client.ingest_event(y_proba=2)
-        client.flush(2)
-    assert bridge.counted() == ({} if kafka_only else {("p", "dropped", "invalid"): 1})
+        for _ in range(2):
+            client.ingest_event(y_proba=1.5)
+            client.flush(2)
+        client.ingest_event(y_proba="2")
+    said = [record.message for record in caplog.records if "client.stats() only" in record.message]
+    assert [("ML_GUARD_URL" in message) for message in said] == [True] * kafka_only
+    assert bridge.counted() == ({} if kafka_only else {("p", "dropped", "invalid"): 3})

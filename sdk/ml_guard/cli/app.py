@@ -15,6 +15,7 @@ from ml_guard.cli import (
     alerts,
     apply,
     baselines,
+    check,
     compare,
     costs,
     dead_letters,
@@ -60,7 +61,7 @@ def build() -> typer.Typer:
         if error.name not in ("embedded", "embedded.commands"):
             raise
     for module in (
-        migrate, demo, replay, validate, projects, keys, models, baselines, feature_settings, results, compare, apply,
+        migrate, demo, replay, validate, projects, keys, check, models, baselines, feature_settings, results, compare, apply,
         report, alerts, costs, ledger, dead_letters,
     ):  # fmt: skip
         module.register(app)

@@ -75,15 +75,16 @@ def capture(
     With `--by`, each group of weekdays gets a version from its own days, and a day is compared with that of its weekday.
 
     `--from train.parquet` (or .csv, .arrow) takes the file's columns as features; its bins and shares are exact, and no
-    event is counted. The model need not have had one. Columns `y_pred`, `y_proba`, `latency_ms` are what their names say.
+    event is counted. The model need not have had one. With `--by sat+sun` it stands for these days. Columns `y_pred`,
+    `y_proba`, `latency_ms` are what their names say.
     """
     if from_ is not None and Path(from_).suffix.lower() in FILES:
-        if days or to or by != weekdays.ALL:
-            raise CommandError("a file is no window of days", "Leave --day, --to and --by out.")
+        if days or to:
+            raise CommandError("a file is no window of days", "Leave --day and --to out.")
         with client(context, timeout_s=300) as api:
             answer = api.capture_baseline(
                 Path(from_), project_id=project_id, model_id=model_id, endpoint=endpoint, note=note,
-                preview=seen_first,
+                weekdays=_of_a_file(by), preview=seen_first,
             )  # fmt: skip
         emit(answer, as_json, lambda: reference_tables.from_data(answer))
         if seen_first:
@@ -281,6 +282,17 @@ def chosen_groups(by: str) -> list[list[int]] | None:
         return weekdays.groups(by)
     except ConfigError as error:
         raise CommandError(f"--by {by}: {error}", "Try `--by weekday` or `--by workday-weekend`.") from None
+
+
+def _of_a_file(by: str) -> list[int] | None:
+    """The weekdays that a file stands for: it has no days that could be divided among groups."""
+    named = chosen_groups(by)
+    if named is not None and len(named) > 1:
+        raise CommandError(
+            f"--by {by}: a file is one baseline, of all days or of one group of weekdays",
+            "Name one group, such as `--by sat+sun`, and give another file for the others.",
+        )
+    return None if named is None else named[0]
 
 
 def chosen_days(days: list[str] | None, from_: str | None, to: str | None) -> list[date]:

@@ -87,25 +87,29 @@ def keys(rows: Iterable[s.Key]) -> RenderableType:
 
 def baselines(rows: Iterable[s.Baseline]) -> RenderableType:
     """Baseline versions."""
-    made = table(
-        "project", "model", ">version", "", "weekdays", "days or file", ">events", "captured", "note"
-    )
+    made = table("project", "model", ">version", "", "weekdays", "made of", ">events", "captured", "note")
     for row in rows:
-        days = (
-            f"{row.days[0]} to {row.days[-1]} ({len(row.days)})" if row.days else escape(row.data_name or "")
-        )
         made.add_row(
             escape(row.project_id),
             model_name(row),
             "preview" if row.version is None else str(row.version),
             "[good]active[/]" if row.active else "",
             named(row.weekdays),
-            days,
+            _origin(row),
             w.count(row.events),
             w.instant(row.captured_at),
             escape(row.note or ""),
         )
     return rows_or("No baselines yet: `ml-guard baseline capture` makes one from closed days.", made)
+
+
+def _origin(row: s.Baseline) -> str:
+    """What a version was made of."""
+    if row.copied_from:
+        return f"[quiet]copy of[/] {escape(row.copied_from)}"
+    if row.days:
+        return f"{row.days[0]} to {row.days[-1]} ({len(row.days)})"
+    return escape(row.data_name or "")
 
 
 def baseline(row: s.BaselineDetail) -> RenderableType:

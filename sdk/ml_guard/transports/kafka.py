@@ -25,6 +25,10 @@ from ml_guard.transports.base import Batch, Receipt, Transport
 TOPIC = "ml_guard.events"
 MAX_REQUEST_BYTES = 2**20
 CLOSE_TIMEOUT_S = 2.0
+UNREPORTED = (
+    "what this client loses is counted in client.stats() only: set base_url= or ML_GUARD_URL beside Kafka, and the "
+    "server learns it"
+)
 
 _MEANINGS: dict[str, type[TransportError]] = {
     "MessageSizeTooLargeError": TooLargeError,
@@ -67,6 +71,7 @@ class KafkaTransport(Transport):
         self._servers = bootstrap_servers
         self._reporter = reporter
         self.reports = reporter is not None
+        self.unreported = "" if self.reports else UNREPORTED
         self._topic = topic
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,7 +101,8 @@ class KafkaTransport(Transport):
     def check(self, project_id: str | None, timeout_s: float) -> list[Step]:
         from ml_guard.transports.kafka_check import check
 
-        return check(self._servers, self._topic, self._options, timeout_s)
+        seen = "reach the server too" if self.reports else self.unreported
+        return [*check(self._servers, self._topic, self._options, timeout_s), Step("counts", True, seen)]
 
     def close(self) -> None:
         if self._reporter is not None:
