@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "database_unavailable": (503, "The database does not answer"),
     "aws_unavailable": (503, "AWS does not answer now"),
 }
+_PARAMETER = re.compile(r"\{\w+\}")
 BY_STATUS = {status: code for code, (status, _) in reversed(list(CODES.items()))}
 
 
@@ -116,18 +118,27 @@ def answer(problem: Problem, path: str) -> Response:
 
 
 def from_http(error: HTTPException) -> Problem:
-    """What routing itself refuses: unknown paths, wrong methods."""
+    """What routing itself refuses: unknown paths."""
     code = BY_STATUS.get(
         error.status_code, "internal_error" if error.status_code >= 500 else "invalid_request"
     )
     if error.status_code == 404:
         code, detail = "not_found", "No resource has this path; /docs lists them."
-    elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        detail = f"Allowed here: {allowed}." if allowed else "Not with this method."
     else:
         detail = str(error.detail)
     return Problem(code, detail, headers=error.headers, status=error.status_code)
+
+
+def not_allowed(paths: Mapping[str, Mapping[str, Any]], path: str, error: HTTPException) -> Problem:
+    """A wrong method. Routing names the methods of the first route that fits the path; here are those of all."""
+    fitting = [
+        methods
+        for template, methods in paths.items()
+        if re.fullmatch(_PARAMETER.sub("[^/]+", template), path)
+    ]
+    methods = sorted({method.upper() for some in fitting for method in some})
+    allowed = ", ".join(methods) or (error.headers or {}).get("Allow", "")
+    return Problem("method_not_allowed", f"Allowed here: {allowed}.", headers={"Allow": allowed})
 
 
 def from_validation(error: RequestValidationError) -> Problem:
@@ -172,7 +183,15 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handle)
 
     on(Problem, lambda error: error)
-    on(HTTPException, from_http)
+
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        wrong_method = error.status_code == 405
+        return answer(
+            not_allowed(app.openapi()["paths"], path, error) if wrong_method else from_http(error), path
+        )
+
+    app.add_exception_handler(HTTPException, refuse)  # type: ignore[arg-type]
     on(RequestValidationError, from_validation)
     on(CaptureError, from_capture)
     on(CostError, from_costs)
