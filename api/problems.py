@@ -4,7 +4,7 @@ Problem
   every code below, as `Problem(code, detail)`
     401 invalid_key            403 missing_scope
     404 not_found unknown_project unknown_model unknown_baseline unknown_key unknown_dead_letter
-        unknown_alert unknown_cost_filter
+        unknown_alert unknown_cost_filter unknown_day
     400 invalid_json invalid_encoding      405 method_not_allowed      408 request_timeout
     409 conflict               413 payload_too_large                   415 unsupported_media_type
     422 invalid_request        424 aws_refused                         429 rate_limited
@@ -45,6 +45,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unknown_dead_letter": (404, "There is no such dead letter"),
     "unknown_alert": (404, "There is no such alert"),
     "unknown_cost_filter": (404, "There is no such filter of costs"),
+    "unknown_day": (404, "There is nothing of that day"),
     "invalid_json": (400, "The body is not JSON"),
     "invalid_encoding": (400, "The body is not encoded as it says"),
     "method_not_allowed": (405, "The address does not take this method"),

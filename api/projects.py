@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from api.door.access import Admin, Read, unknown_project
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem, invalid
+from api.receipts import RowsRemoved, TopicKept, kept_until, rows_removed, topics_kept
 from api.services import services_of
 from api.shapes import Project, Strict
 from stream.store import deletion, projects
@@ -50,20 +51,6 @@ class ProjectChange(Strict):
     name: Name | None = Field(None, examples=["Customer churn"])
     zone: ZoneName | None = Field(None, examples=["America/Toronto"])
     dedupe_by_event_id: bool | None = None
-
-
-class TopicKept(BaseModel):
-    """A topic that may still hold events of a project; `until` null: until somebody deletes them."""
-
-    topic: str
-    until: datetime | None
-
-
-class RowsRemoved(BaseModel):
-    """How many rows of a table were removed."""
-
-    table: str
-    rows: int
 
 
 class DeletionReceipt(BaseModel):
@@ -164,12 +151,7 @@ async def delete_project(
         raise unknown_project(project_id)
     if confirm != project_id:
         raise invalid("confirm", "must be the project's id, since nothing brings the project back")
-    kept = await services.broker.kept_ms(services.settings.topic, services.settings.dead_topic)
-    now = datetime.now(UTC)
-    topics = {
-        topic: None if kept_ms is None else now + timedelta(milliseconds=kept_ms)
-        for topic, kept_ms in kept.items()
-    }
+    topics = await kept_until(services)
     async with services.database.connection() as connection:
         receipt = await deletion.delete_project(
             connection, project_id, deleted_by=who.key.key_id, topics=topics
@@ -185,6 +167,6 @@ async def delete_project(
         "receipt_id": receipt.receipt_id,
         "project_id": project_id,
         "deleted_at": receipt.deleted_at,
-        "rows": [{"table": table, "rows": rows} for table, rows in receipt.rows.items() if rows],
-        "kafka": [{"topic": topic, "until": until} for topic, until in receipt.topics.items()],
+        "rows": rows_removed(receipt.rows),
+        "kafka": topics_kept(receipt.topics),
     }

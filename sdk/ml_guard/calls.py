@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_guard import shapes as s
-from ml_guard.call import PAGE, Call, Dates, Instant, Listing, days_of, given, instant_text, segment
+from ml_guard.call import PAGE, Call, Dates, Instant, Listing, day_text, days_of, given, instant_text, segment
 from ml_guard.hour_shapes import SameHours
 
 
@@ -56,6 +56,22 @@ def update_project(
 def delete_project(project_id: str, *, confirm: str) -> Call[s.DeletionReceipt]:
     """Remove every row of a project and its keys, for good; `confirm` is its id once more."""
     return Call("DELETE", f"/projects/{segment(project_id)}", s.DeletionReceipt, {"confirm": confirm})
+
+
+def purge_day(
+    *,
+    project_id: str,
+    model_id: str,
+    day: Dates,
+    endpoint: str | None = None,
+    forget_batches: bool | None = None,
+) -> Call[s.PurgeReceipt]:
+    """Remove state and results of a model's local day, for good; events of it that arrive afterwards count.
+
+    With `forget_batches` the project's batches of the last 7 days may be sent again under the same `batch_id`.
+    """
+    which = given(project_id=project_id, model_id=model_id, endpoint=endpoint, forget_batches=forget_batches)
+    return Call("POST", "/purge", s.PurgeReceipt, body={**which, "day": day_text(day)})
 
 
 def list_keys(*, limit: int | None = None) -> Listing[s.Key]:

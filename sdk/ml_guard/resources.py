@@ -237,6 +237,7 @@ class Api(Group):
     ledger = one(calls.ledger)
     ledger_days = rows(calls.ledger_days)
     client_counts = rows(calls.client_counts)
+    purge_day = one(calls.purge_day)
 
     def __init__(self, connection: LateConnection) -> None:
         super().__init__(connection)
@@ -267,6 +268,7 @@ class AsyncApi(AsyncGroup):
     ledger = async_one(calls.ledger)
     ledger_days = async_rows(calls.ledger_days)
     client_counts = async_rows(calls.client_counts)
+    purge_day = async_one(calls.purge_day)
 
     def __init__(self, connection: LateAsyncConnection) -> None:
         super().__init__(connection)

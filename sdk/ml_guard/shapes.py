@@ -100,6 +100,28 @@ class DeletionReceipt(Shape, frozen=True, kw_only=True):
     kafka: list[TopicKept] = []
 
 
+class BaselineHeld(Shape, frozen=True, kw_only=True):
+    """A baseline that was captured from a day that was purged, among others; it stays as it is."""
+
+    endpoint: str
+    version: int
+
+
+class PurgeReceipt(Shape, frozen=True, kw_only=True):
+    """What was removed of a day, and what stays in Kafka until when; `endpoint` None: every endpoint of the model."""
+
+    receipt_id: str
+    project_id: str
+    model_id: str
+    endpoint: str | None = None
+    day: date
+    purged_at: datetime
+    events: int
+    rows: list[RowsRemoved] = []
+    kafka: list[TopicKept] = []
+    baselines: list[BaselineHeld] = []
+
+
 class Key(Shape, frozen=True, kw_only=True):
     """An API key without its secret. `project_ids` None: all projects."""
 

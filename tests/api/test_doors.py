@@ -85,6 +85,7 @@ DOORS = {
     ("post", "/dead-letters/replay"): Try(
         "operate", True, body={"project_id": P, "reason": "unknown_project"}
     ),
+    ("post", "/purge"): Try("admin", True, body={**_MODEL, "day": "2025-01-01"}),
     ("get", "/alerts"): Try("read", True, params={"project_id": P}),
     ("get", "/alerts/{id}"): Try("read", False, path={"id": "4f0c"}),
     ("post", "/alerts/{id}/acknowledge"): Try("operate", False, path={"id": "4f0c"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -276,3 +277,29 @@ def test_two_versions_are_shown_side_by_side(api: FakeApi, typed: Type) -> None:
     rows = typed("baseline", "compare", "3", "4", "--project", "shop", "--model", "churn", "--json").json
     assert [(row["feature"], row["same_bins"]) for row in rows] == [("age", True), ("visits", False)]
     assert rows[0]["largest_move"] == pytest.approx(0.05)
+
+
+PURGED = {
+    "receipt_id": "del_1", "project_id": "shop", "model_id": "churn", "endpoint": None, "day": "2026-11-02",
+    "purged_at": "2026-11-03T06:00:00Z", "events": 1_200, "rows": [{"table": "day_sketch", "rows": 24}],
+    "kafka": [{"topic": "ml_guard.events", "until": "2026-11-10T06:00:00Z"}, {"topic": "ml_guard.events.dead"}],
+    "baselines": [{"endpoint": "predict", "version": 3}],
+}  # fmt: skip
+
+
+def test_a_day_is_purged_on_a_yes_only_and_the_receipt_is_shown(
+    api: FakeApi, typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.give("POST", "/purge", PURGED)
+    words = ("purge", "--project", "shop", "--model", "churn", "--day", "2026-11-02")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    seen = typed(*words)
+    assert (seen.code, api.asked) == (2, [])
+    assert "nothing was purged" in seen.err
+    seen = typed(*words, "--forget-batches", "--yes")
+    assert seen.code == 0
+    assert asked(api)[3] == {
+        "project_id": "shop", "model_id": "churn", "day": "2026-11-02", "forget_batches": True,
+    }  # fmt: skip
+    for text in ("1,200 events", "del_1", "2026-11-10 06:00:00Z", "somebody deletes them", "Baseline 3"):
+        assert text in seen.out

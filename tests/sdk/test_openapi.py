@@ -61,6 +61,7 @@ VALUES: dict[str, Any] = {
     "minutes": 30,
     "percentile": 0.9,
     "open_day": True,
+    "forget_batches": True,
     "cooldown_minutes": 60,
     "rise_percent": 50.0,
     "channels": ["slack"],

@@ -26,6 +26,7 @@ from ml_guard.cli import (
     migrate,
     models,
     projects,
+    purge,
     replay,
     report,
     results,
@@ -62,7 +63,7 @@ def build() -> typer.Typer:
             raise
     for module in (
         migrate, demo, replay, validate, projects, keys, check, models, baselines, feature_settings, results, compare, apply,
-        report, alerts, costs, ledger, dead_letters,
+        report, alerts, costs, ledger, dead_letters, purge,
     ):  # fmt: skip
         module.register(app)
     _join_lines(app)

@@ -60,17 +60,46 @@ def projects(rows: Iterable[s.Project]) -> RenderableType:
 
 def deletion(receipt: s.DeletionReceipt) -> RenderableType:
     """What was removed with a project, and what stays in Kafka."""
+    return Group(
+        Text(
+            f"{receipt.project_id} was deleted at {w.instant(receipt.deleted_at)}; receipt {receipt.receipt_id}."
+        ),
+        *_removed(receipt.rows, receipt.kafka),
+        Text("Events that still arrive for it become dead letters (unknown_project).", style="quiet"),
+    )
+
+
+def purge(receipt: s.PurgeReceipt) -> RenderableType:
+    """What was removed of a day, and what stays in Kafka."""
+    name = receipt.model_id + ("" if receipt.endpoint is None else f"/{receipt.endpoint}")
+    said = [
+        Text(
+            f"{receipt.day} of {name} in {receipt.project_id} was purged at {w.instant(receipt.purged_at)}: "
+            f"{w.count(receipt.events)} events, deleted in the ledger; receipt {receipt.receipt_id}."
+        ),
+        *_removed(receipt.rows, receipt.kafka),
+    ]
+    for held in receipt.baselines:
+        said.append(
+            Text(
+                f"Baseline {held.version} of {receipt.model_id}/{held.endpoint} was captured from this day among others "
+                "and stays: capture another without it.",
+                style="warn",
+            )
+        )
+    said.append(Text("Events of that day that arrive from now on count, as any late ones do.", style="quiet"))
+    return Group(*said)
+
+
+def _removed(rows: Sequence[s.RowsRemoved], kafka: Sequence[s.TopicKept]) -> list[RenderableType]:
     removed = table("table", ">rows removed")
-    for row in receipt.rows:
+    for row in rows:
         removed.add_row(row.table, w.count(row.rows))
     kept = table("topic", "may hold its events until")
-    for topic in receipt.kafka:
+    for topic in kafka:
         until = "somebody deletes them" if topic.until is None else w.instant(topic.until)
         kept.add_row(escape(topic.topic), until)
-    said = (
-        f"{receipt.project_id} was deleted at {w.instant(receipt.deleted_at)}; receipt {receipt.receipt_id}."
-    )
-    return Group(Text(said), removed, kept)
+    return [removed, kept]
 
 
 def keys(rows: Iterable[s.Key]) -> RenderableType:
