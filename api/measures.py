@@ -45,6 +45,7 @@ class Measures:
         self.waiting_records = self._gauge(
             "ml_guard_bridge_waiting_records", "Records that Kafka has not acknowledged yet."
         )
+        self.tasks = self._gauge("ml_guard_api_tasks", "Tasks of the event loop.")
         self.live_listeners = self._gauge("ml_guard_api_live_listeners", "Open live streams.")
         self.broker_up = self._gauge("ml_guard_broker_up", "1 if Kafka answers.")
         self.database_up = self._gauge("ml_guard_database_up", "1 if the database answers.")

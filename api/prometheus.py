@@ -37,6 +37,7 @@ class Scrapes:
         measures = services.measures
         measures.buffer_bytes.set(services.bridge.budget.held)
         measures.waiting_records.set(services.bridge.producer.waiting)
+        measures.tasks.set(len(asyncio.all_tasks()))
         measures.live_listeners.set(services.feed.listeners)
         async with self._lock:
             if time.monotonic() - self._at > BELIEVED_S:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -38,40 +38,72 @@ class Expected:
     labels: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
-def event_json(i: int) -> bytes:
-    """Event number `i`."""
-    project = tuple(PROJECTS)[i % 2]
-    at = (START_MS + i * STEP_MS) / 1000
-    balance = b"" if i % 10 == 0 else b'"balance":%d,' % (i * 31 % 10_007)
-    return (
-        b'{"project_id":"%s","model_id":"%s","timestamp":%.3f,"latency_ms":%.2f,"y_pred":%d,'
-        b'"features":{"age":%d,%s"country":"%s","active":%s}}'
-        % (
-            project.encode(),
-            MODELS[i // 2 % 2].encode(),
-            at,
-            i * 7919 % 1000 / 4,
-            i % 2,
-            i * 37 % 73,
-            balance,
-            COUNTRIES[i * 13 % 5].encode(),
-            b"true" if i % 3 == 0 else b"false",
+@dataclass(frozen=True)
+class Series:
+    """Events of some projects in turn: number `i` is dated `start_ms + i * step_us // 1000`."""
+
+    projects: Mapping[str, str]
+    """Their zones by name."""
+    start_ms: int
+    step_us: int
+
+    def event_json(self, i: int) -> bytes:
+        """Event number `i`."""
+        names = tuple(self.projects)
+        balance = b"" if i % 10 == 0 else b'"balance":%d,' % (i * 31 % 10_007)
+        return (
+            b'{"project_id":"%s","model_id":"%s","timestamp":%.3f,"latency_ms":%.2f,"y_pred":%d,'
+            b'"features":{"age":%d,%s"country":"%s","active":%s}}'
+            % (
+                names[i % len(names)].encode(),
+                MODELS[i // len(names) % 2].encode(),
+                (self.start_ms + i * self.step_us // 1000) / 1000,
+                i * 7919 % 1000 / 4,
+                i % 2,
+                i * 37 % 73,
+                balance,
+                COUNTRIES[i * 13 % 5].encode(),
+                b"true" if i % 3 == 0 else b"false",
+            )
         )
-    )
+
+    def expected(self, numbers: np.ndarray) -> dict[ModelDay, Expected]:
+        """What these events come to, by project, model and local date."""
+        result: dict[ModelDay, Expected] = defaultdict(Expected)
+        at_ms = self.start_ms + numbers * self.step_us // 1000
+        several = len(self.projects)
+        for p, (project, zone) in enumerate(self.projects.items()):
+            for day, begin, end in _days(zone, int(at_ms.min()), int(at_ms.max())):
+                for m, model in enumerate(MODELS):
+                    chosen = (numbers % several == p) & (numbers // several % 2 == m)
+                    some = numbers[chosen & (at_ms >= begin) & (at_ms < end)]
+                    if some.size:
+                        result[project, model, day] = _expected_of(some)
+        return result
 
 
-def expected(numbers: np.ndarray) -> dict[ModelDay, Expected]:
-    """What these events come to, by project, model and local date."""
-    result: dict[ModelDay, Expected] = defaultdict(Expected)
-    at_ms = START_MS + numbers * STEP_MS
-    for p, (project, zone) in enumerate(PROJECTS.items()):
-        for day, begin, end in _days(zone, int(at_ms.min()), int(at_ms.max())):
-            for m, model in enumerate(MODELS):
-                chosen = (numbers % 2 == p) & (numbers // 2 % 2 == m) & (at_ms >= begin) & (at_ms < end)
-                some = numbers[chosen]
-                if some.size:
-                    result[project, model, day] = _expected_of(some)
-    return result
+DEFAULT = Series(PROJECTS, START_MS, STEP_MS * 1000)
+event_json, expected = DEFAULT.event_json, DEFAULT.expected
+
+
+def added(parts: Iterable[dict[ModelDay, Expected]]) -> dict[ModelDay, Expected]:
+    """What several lots of events come to together."""
+    total: dict[ModelDay, Expected] = defaultdict(Expected)
+    for part in parts:
+        for key, one in part.items():
+            have = total[key]
+            have.events += one.events
+            for name, numbers in one.numbers.items():
+                n, low, high, amount = have.numbers.get(name, [0, np.inf, -np.inf, 0.0])
+                have.numbers[name] = [
+                    n + numbers[0],
+                    min(low, numbers[1]),
+                    max(high, numbers[2]),
+                    amount + numbers[3],
+                ]
+            for name, labels in one.labels.items():
+                have.labels[name] += labels
+    return dict(total)
 
 
 def _expected_of(i: np.ndarray) -> Expected:
@@ -91,7 +123,8 @@ def _expected_of(i: np.ndarray) -> Expected:
                 float(values.max()),
                 float(values.sum()),
             ]
-    found.labels["country"] = Counter([COUNTRIES[k] for k in (i * 13 % 5).tolist()])
+    countries = np.bincount(i * 13 % 5, minlength=5).tolist()
+    found.labels["country"] = +Counter(dict(zip(COUNTRIES, countries, strict=True)))
     found.labels["active"] = +Counter({"true": int((i % 3 == 0).sum()), "false": int((i % 3 != 0).sum())})
     return found
 

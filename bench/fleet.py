@@ -55,12 +55,12 @@ class Fleet:
             **more,
         }
 
-    def start(self, **more: str) -> subprocess.Popen[bytes]:
-        """Start one worker; `more` is added to its environment."""
+    def start(self, module: str | None = None, **more: str) -> subprocess.Popen[bytes]:
+        """Start one worker, or another program beside them; `more` is added to its environment."""
         self.started += 1
         with (self.log_dir / f"worker-{self.started}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                [sys.executable, "-m", module or self.module],
                 env=self.environment(**more),
                 stdout=log,
                 stderr=subprocess.STDOUT,

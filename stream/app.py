@@ -261,6 +261,7 @@ class Worker:
                 model_days=len(ingestion.cache),
                 partitions=len(written),
                 stopped=len(claims.stopped),
+                tasks=len(asyncio.all_tasks()),
             )
             with suppress(OSError):
                 heartbeat_file().touch()

@@ -85,6 +85,7 @@ class WorkerMeasures:
             "ml_guard_worker_values_over_cap",
             "Values left out, since ML_GUARD_MAX_MODEL_FEATURES was reached.",
         )
+        self._tasks = self._gauge("ml_guard_worker_tasks", "Tasks of the event loop.")
         self.leads = self._gauge("ml_guard_worker_leader", "1 if this worker closes days and sends alerts.")
         self.rolled = self._counter(
             "ml_guard_closer_model_days_rolled", "Results of open model-days written."
@@ -164,13 +165,16 @@ class WorkerMeasures:
             self._lag_records.labels(str(partition)).set(count)
             self._lag_seconds.labels(str(partition)).set(seconds.get(partition, 0.0))
 
-    def show_state(self, *, nbytes: int, limit: int, model_days: int, partitions: int, stopped: int) -> None:
+    def show_state(
+        self, *, nbytes: int, limit: int, model_days: int, partitions: int, stopped: int, tasks: int
+    ) -> None:
         """What the worker holds."""
         self._state_bytes.set(nbytes)
         self._state_limit.set(limit)
         self._model_days.set(model_days)
         self._partitions.set(partitions)
         self._stopped.set(stopped)
+        self._tasks.set(tasks)
 
 
 class MetricsPort:
