@@ -48,6 +48,11 @@ FAULTS = (
         "tests/ingest/test_kill_9.py::test_killed_workers_leave_the_state_of_a_run_without_faults",
     ),
     _fault(
+        "workers killed in turn under a steady load, API, bridge and dashboard in use",
+        "G1, G2, G3",
+        "tests/chaos/test_soak.py::test_workers_killed_in_turn_while_all_is_in_use_change_no_count",
+    ),
+    _fault(
         "a dead letter sent twice by a crash before its checkpoint",
         "G3",
         f"{WORKERS}::test_a_worker_killed_at_each_phase_of_a_checkpoint_changes_no_count",

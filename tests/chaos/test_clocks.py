@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import asyncpg
 import numpy as np
@@ -38,6 +39,10 @@ async def beat(fleet: Fleet) -> timedelta:
     return at - datetime.now(UTC)
 
 
+async def _jumped(fleet: Fleet, jump: timedelta) -> bool:
+    return abs(await beat(fleet) - jump) < timedelta(minutes=5)
+
+
 async def test_a_worker_of_which_a_part_fails_for_good_ends_and_the_next_goes_on(
     fleet: Fleet, shift: Shift
 ) -> None:
@@ -56,17 +61,13 @@ async def test_a_worker_of_which_a_part_fails_for_good_ends_and_the_next_goes_on
 
 @pytest.mark.chaos
 async def test_a_wall_clock_that_jumps_an_hour_either_way_moves_no_event(fleet: Fleet, shift: Shift) -> None:
-    events, hour, margin = 24_000, timedelta(hours=1), timedelta(minutes=5)
+    events, hour = 24_000, timedelta(hours=1)
     worker = fleet.start(**shift.environment)
     await fleet.reading()
     producing = asyncio.ensure_future(produce(fleet.kafka, fleet.topic, range(events), rate=1_500))
     for jump in (-hour, hour):
         shift.set(jump)
-
-        async def jumped(jump: timedelta = jump) -> bool:
-            return abs(await beat(fleet) - jump) < margin
-
-        await until(jumped, "the clock has jumped")
+        await until(partial(_jumped, fleet, jump), "the clock has jumped")
         await asyncio.sleep(3)
     await producing
     await fleet.drained()
@@ -83,7 +84,28 @@ async def test_a_wall_clock_that_jumps_an_hour_either_way_moves_no_event(fleet: 
     await connection.close()
     wanted = {key: (day.events, "final") for key, day in expected(np.arange(events)).items()}
     assert {(r["project_id"], r["model_id"], r["day"]): (r["requests"], r["status"]) for r in rows} == wanted
+    await _dated_around_the_limit(fleet, shift)
     assert fleet.terminate(worker) == 0
+
+
+async def _dated_around_the_limit(fleet: Fleet, shift: Shift) -> None:
+    """Whether an event is too far ahead is told by its arrival: half an hour decides, and the clock is an hour wrong."""
+    await make_projects(fleet.database_url, {"clock": "UTC"})
+    limit, half = timedelta(seconds=Settings().future_s), timedelta(minutes=30)
+    for jump in (timedelta(hours=-1), timedelta(hours=1)):
+        shift.set(jump)
+        await until(partial(_jumped, fleet, jump), "the clock has jumped")
+        for ahead in (limit - half, limit + half):
+            at = (datetime.now(UTC) + ahead).isoformat().encode()
+            record = b'{"project_id":"clock","model_id":"m","timestamp":"%s"}' % at
+            await produce(fleet.kafka, fleet.topic, range(10), make=lambda _, record=record: record)
+        await fleet.drained()
+    found = await value(
+        fleet.database_url, "select sum(n)::bigint from ml_guard.day_sketch where project_id = 'clock'"
+    )
+    assert found == 20
+    dead = "select count(*) from ml_guard.dead_letter where reason = 'future_timestamp'"
+    assert await value(fleet.database_url, dead) == 20
 
 
 @pytest.mark.chaos

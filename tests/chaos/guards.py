@@ -1,0 +1,310 @@
+"""Does a fault's test go red when what guards against the fault is taken out?
+
+`python -m tests.chaos.guards [word ...]` copies the sources, takes out one guard after the other, and runs the fault's
+test, which must fail then. The table of what it found is in docs/guarantees.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.faults import (
+    BATCHES,
+    BROKER,
+    CLOCKS,
+    CLOSERS,
+    DAYS,
+    LETTERS,
+    LOGS,
+    NATIVE,
+    ONCE,
+    POISON,
+    STATE,
+    WORKERS,
+)
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDERS = ("api", "bench", "dashboards", "embedded", "sdk", "sql", "stream", "tests")
+HELD, FAILED = 0, 1
+"""Of pytest's exit codes; any other means that the test itself could not run."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What is taken out: `text` of `file` becomes `without`, and `test` must fail."""
+
+    name: str
+    file: str
+    text: str
+    without: str
+    test: str
+
+
+GUARDS = (
+    Guard(
+        "a checkpoint writes only at the epoch and offset of its claim",
+        "stream/store/fence.py",
+        'and epoch = $3 and next_offset = $4"""',
+        'and $3::bigint > 0 and $4::bigint >= 0"""',
+        f"{ONCE}::test_the_fence_refuses_a_worker_that_has_lost_its_partition",
+    ),
+    Guard(
+        "the same, for a worker that was frozen",
+        "stream/store/fence.py",
+        'and epoch = $3 and next_offset = $4"""',
+        'and $3::bigint > 0 and $4::bigint >= 0"""',
+        f"{WORKERS}::test_a_frozen_worker_that_wakes_behind_its_successor_writes_nothing",
+    ),
+    Guard(
+        "a claim reads on where the fence is, not at the log's end",
+        "stream/ingest/claims.py",
+        "at = known.next_offset",
+        "at = logs[number].end",
+        f"{WORKERS}::test_workers_that_come_and_go_every_few_seconds_change_no_count",
+    ),
+    Guard(
+        "the same, when the broker was away",
+        "stream/ingest/claims.py",
+        "at = known.next_offset",
+        "at = logs[number].end",
+        f"{BROKER}::test_a_broker_that_is_killed_and_away_for_minutes_loses_nothing",
+    ),
+    Guard(
+        "the same, when the group's offsets are reset",
+        "stream/ingest/claims.py",
+        "at = known.next_offset",
+        "at = logs[number].end",
+        f"{LOGS}::test_offsets_of_the_group_that_are_reset_change_nothing",
+    ),
+    Guard(
+        "`ok` waits for the broker's acknowledgement",
+        "api/bridge/producer.py",
+        'enable_idempotence=True,\n                acks="all",',
+        "acks=0,",
+        "tests/api/test_bridge_outage.py::test_a_broker_that_was_killed_and_came_back_loses_nothing_answered_ok",
+    ),
+    Guard(
+        "a batch of an earlier claim is thrown away",
+        "stream/ingest/ingestion.py",
+        "if partition.epoch != batch.epoch:",
+        "if False:",
+        f"{ONCE}::test_batches_of_an_earlier_claim_are_thrown_away",
+    ),
+    Guard(
+        "a claim empties the partition's memory",
+        "stream/ingest/claims.py",
+        "self._cache.drop(number)",
+        "pass",
+        f"{ONCE}::test_a_partition_that_leaves_and_comes_back_to_the_same_worker_is_not_taken_from_its_memory",
+    ),
+    Guard(
+        "a failed checkpoint gives up the partition's memory",
+        "stream/ingest/ingestion.py",
+        "self.claims.give_up(partition, after_s=RETRY_S)",
+        "pass",
+        f"{ONCE}::test_a_lost_reply_to_commit_counts_nothing_twice",
+    ),
+    Guard(
+        "a late event's day is loaded before it is written",
+        "stream/ingest/folding.py",
+        "if key in sketches:",
+        "if False:",
+        f"{ONCE}::test_a_late_event_is_merged_into_its_day",
+    ),
+    Guard(
+        "a batch that another partition took first is refused",
+        "stream/store/batches.py",
+        "if len(noted) < len(rows):",
+        "if False:",
+        f"{NATIVE}::test_one_batch_in_two_partitions_whose_checkpoints_meet_counts_once",
+    ),
+    Guard(
+        "a retry is known for 7 days",
+        "stream/store/batches.py",
+        "KEPT = timedelta(days=7)",
+        "KEPT = timedelta(days=5)",
+        f"{BATCHES}::test_a_retry_is_recognised_after_six_days_and_not_after_eight",
+    ),
+    Guard(
+        "7 days are told by the broker's time",
+        "stream/ingest/folding.py",
+        "if before is not None and at - before <= kept_us:",
+        "if before is not None and to_us(self._clock()) - before <= kept_us:",
+        f"{BATCHES}::test_a_retry_in_a_partition_that_is_behind_counts_once_whatever_the_clock_says",
+    ),
+    Guard(
+        "nesting too deep is a dead letter",
+        "sdk/ml_guard/decoding.py",
+        "RecursionError",
+        "ZeroDivisionError",
+        f"{POISON}::test_a_strange_record_changes_nothing_around_it",
+    ),
+    Guard(
+        "dead letters that wait for the broker are bounded",
+        "stream/ingest/ingestion.py",
+        "or partition.work.dead_bytes > DEAD_BYTES",
+        "or False",
+        f"{LETTERS}::test_a_flood_of_poison_waits_for_the_broker_and_not_in_memory",
+    ),
+    Guard(
+        "a feature's labels have a map of fixed size",
+        "stream/sketches.py",
+        "LG_MAP = 14",
+        "LG_MAP = 21",
+        f"{POISON}::test_a_million_distinct_categories_are_counted_within_bounds",
+    ),
+    Guard(
+        "the future begins behind the arrival, not behind this worker's clock",
+        "stream/ingest/folding.py",
+        "int(self._settings.future_s * 1_000_000), oldest",
+        'int(self._settings.future_s * 1_000_000) + to_us(self._clock()) - __import__("time").time_ns() // 1000, oldest',
+        f"{CLOCKS}::test_a_wall_clock_that_jumps_an_hour_either_way_moves_no_event",
+    ),
+    Guard(
+        "a lease that stands still is taken over by the monotonic clock",
+        "stream/closing/lease.py",
+        "return seen if now_s - self._seen_since_s > self._lasts.total_seconds() else None",
+        "return None",
+        f"{CLOSERS}::test_a_lease_that_stands_still_is_taken_over_even_if_the_databases_clock_jumped",
+    ),
+    Guard(
+        "a closer writes only under its lease",
+        "stream/store/lease.py",
+        "if held is None:",
+        "if False:",
+        f"{CLOSERS}::test_two_closers_that_both_believe_to_lead_close_a_day_once",
+    ),
+    Guard(
+        "a day closes when every fence has passed its barrier",
+        "stream/closing/steps.py",
+        "if offset > (",
+        "if offset > 10**9 + (",
+        f"{DAYS}::test_a_day_waits_for_every_record_that_was_in_the_log_when_its_grace_had_passed",
+    ),
+    Guard(
+        "a day's final rows are one transaction",
+        "stream/closing/close.py",
+        "async with connection.transaction():\n                await fence(connection, lease)",
+        "if True:\n                await fence(connection, lease)",
+        f"{DAYS}::test_a_reader_never_sees_half_a_day",
+    ),
+    Guard(
+        "a day keeps the bins of its first event",
+        "stream/ingest/folding.py",
+        "frozen = bins[pinned[key]] if key in pinned else {}",
+        "frozen = self._catalog.active_bins(group.model, group.day.day)[1]",
+        f"{STATE}::test_a_day_that_began_without_a_baseline_stays_without",
+    ),
+    Guard(
+        "workers have no limit of decompression",
+        "stream/store/pool.py",
+        '"timescaledb.max_tuples_decompressed_per_dml_transaction": "0",',
+        '"timescaledb.max_tuples_decompressed_per_dml_transaction": "100",',
+        "tests/sql/test_compression.py::test_late_traffic_beyond_the_decompression_limit_is_added_by_workers",
+    ),
+    Guard(
+        "a log that was made anew does not fit its fence",
+        "stream/ingest/misfit.py",
+        "known.log_identity != log.identity:",
+        "False:",
+        f"{LOGS}::test_a_topic_that_was_made_anew_stops_every_partition_until_it_is_accepted",
+    ),
+    Guard(
+        "retention that passed the fence stops the partition",
+        "stream/ingest/misfit.py",
+        "if known.next_offset < log.first:",
+        "if False:",
+        "tests/ingest/test_stopped_partitions.py"
+        "::test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_accepted",
+    ),
+    Guard(
+        "a migration is one transaction",
+        "stream/migrate.py",
+        "async with connection.transaction():\n            if await",
+        "if True:\n            if await",
+        "tests/chaos/test_migrations.py::test_a_migration_cut_off_half_way_is_completed_by_the_next",
+    ),
+    Guard(
+        "a worker without progress ends",
+        "stream/ingest/watchdog.py",
+        "elif now - self._progress_at > self._patience_s:",
+        "elif False:",
+        "tests/ingest/test_watchdog.py::test_standing_still_behind_the_log_ends_the_worker",
+    ),
+)
+
+
+def sources(copy: Path) -> None:
+    """The sources as they are now."""
+    for name in FOLDERS:
+        shutil.copytree(
+            ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+        )
+    if (modules := ROOT / "embedded/database/node_modules").exists():
+        (copy / "embedded/database/node_modules").symlink_to(modules)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+
+
+def tried(copy: Path, guard: Guard) -> tuple[int, str]:
+    """What the test says without the guard: pytest's exit code and its last line."""
+    path = copy / guard.file
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace(guard.text, guard.without), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{copy}{os.pathsep}{copy / 'sdk'}",
+        "ML_GUARD_CACHE": os.environ.get("ML_GUARD_CACHE", str(ROOT / ".ml-guard" / "cache")),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "--override-ini=addopts=", "--import-mode=importlib"]
+    try:
+        done = subprocess.run(
+            [*command, guard.test], cwd=copy, env=environment, capture_output=True, text=True, check=False
+        )
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    return done.returncode, done.stdout.strip().rpartition("\n")[2] or done.stderr.strip()
+
+
+def main() -> int:
+    """0 only if every test went red."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="only guards whose name or test has one of these words")
+    given = parser.parse_args()
+    chosen = [
+        guard
+        for guard in GUARDS
+        if not given.words or any(word in f"{guard.name} {guard.test}" for word in given.words)
+    ]
+    console, weak = Console(), 0
+    table = Table(title=f"Guards taken out, {datetime.now(UTC):%Y-%m-%d}")
+    for column in ("guard that was taken out", "test", "went", "seconds"):
+        table.add_column(column, overflow="fold", justify="right" if column == "seconds" else "left")
+    with tempfile.TemporaryDirectory(prefix="ml-guard-guards-") as name:
+        copy = Path(name)
+        sources(copy)
+        for guard in chosen:
+            began = time.monotonic()
+            status, said = tried(copy, guard)
+            verdict = {HELD: "[red]green[/]", FAILED: "[green]red[/]"}.get(status, f"[red]nowhere: {said}[/]")
+            weak += status != FAILED
+            row = (guard.name, guard.test.rpartition("::")[2], verdict, f"{time.monotonic() - began:.0f}")
+            table.add_row(*row)
+            Console(stderr=True).print(*row, highlight=False)
+    console.print(table)
+    return 1 if weak or not chosen else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
