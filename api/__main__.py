@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from ml_guard.errors import ConfigError
 from ml_guard.service_logs import set_up_logs
 from stream.production import DemoCredentialError
 from stream.settings import Settings
@@ -26,7 +27,7 @@ def main() -> int:
     set_up_logs(settings.log_format, {"aiokafka": "ERROR"})  # it repeats each second what `ready` says once
     try:
         app = create_app(settings)
-    except DemoCredentialError as error:
+    except (DemoCredentialError, ConfigError) as error:
         log.critical("%s", error)
         return 2
     uvicorn.Server(server_config(app, settings)).run()

@@ -72,7 +72,12 @@ RESOURCES = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API as an ASGI app. Raises `DemoCredentialError` in production on a demo credential."""
+    """The API as an ASGI app.
+
+    Raises:
+        DemoCredentialError: a demo credential in production.
+        ConfigError: the settings of Kafka contradict one another.
+    """
     refuse_demo_credentials(settings)
     services = Services.of(settings)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -34,7 +35,7 @@ class Stored:
 class Broker:
     """Connected when it is first needed, and anew after a failure."""
 
-    def __init__(self, kafka: str, topic: str) -> None:
+    def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
         self._kafka, self._topic = kafka, topic
         self._consumer: AIOKafkaConsumer | None = None
         self._lock = asyncio.Lock()
@@ -79,7 +80,7 @@ class Broker:
     async def kept_ms(self, *topics: str) -> dict[str, int | None]:
         """How long each of these topics keeps a record, in milliseconds; None: for good."""
         async with self._answering(READ_S):
-            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+            admin = AIOKafkaAdminClient(**self._kafka)
             try:
                 await admin.start()
                 answers = await admin.describe_configs(
@@ -119,7 +120,7 @@ class Broker:
 
     async def _connected(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._kafka,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",

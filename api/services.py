@@ -17,6 +17,7 @@ from api.door.projects import ProjectDirectory
 from api.feed import Feed
 from api.measures import Measures
 from api.readiness import Readiness
+from stream.kafka import connection
 from stream.settings import Settings
 
 
@@ -39,16 +40,17 @@ class Services:
 
     @classmethod
     def of(cls, settings: Settings) -> Services:
-        """All parts, not yet open."""
+        """All parts, not yet open. Raises `ConfigError` if the settings of Kafka contradict one another."""
         database = Database(settings.database_url)
-        broker = Broker(settings.kafka, settings.topic)
+        kafka = connection(settings)
+        broker = Broker(kafka, settings.topic)
         return cls(
             settings=settings,
             database=database,
             keyring=Keyring(database, settings.demo_key),
             projects=ProjectDirectory(database),
             limit=RateLimit(settings.key_events_per_s, time.monotonic),
-            bridge=Bridge(settings),
+            bridge=Bridge(settings, kafka),
             broker=broker,
             readiness=Readiness(settings, database, broker),
             feed=Feed(database),

@@ -14,9 +14,11 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from embedded import status
+from ml_guard.errors import ConfigError
+from stream.kafka import NoBrokerError, connection, no_broker
 from stream.migrate import MigrationError, check_server, pending
 from stream.settings import Settings
 from stream.store import accounts, client_counts
@@ -81,6 +83,8 @@ async def _guarded(what: str, ask: Callable[[], Awaitable[Any]], remedy: str) ->
         return await asyncio.wait_for(ask(), ANSWER_TIMEOUT_S)
     except TimeoutError:
         return Finding(what, False, f"no answer within {ANSWER_TIMEOUT_S:.0f} s", remedy)
+    except (ConfigError, NoBrokerError) as failure:
+        return Finding(what, False, str(failure), remedy)
     except (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         return Finding(what, False, f"{type(failure).__name__}: {failure}", remedy)
 
@@ -88,8 +92,9 @@ async def _guarded(what: str, ask: Callable[[], Awaitable[Any]], remedy: str) ->
 async def _end_offsets(settings: Settings) -> Ends:
     """The end of each partition of both topics; a topic that is not there has none."""
     topics = [settings.topic, settings.dead_topic]
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, isolation_level="read_committed")
+    client = connection(settings)
+    admin = AIOKafkaAdminClient(**client)
+    consumer = AIOKafkaConsumer(**client, isolation_level="read_committed")
     try:
         await admin.start()
         await consumer.start()
@@ -100,6 +105,8 @@ async def _end_offsets(settings: Settings) -> Ends:
         ]
         consumer.assign(partitions)
         offsets = await consumer.end_offsets(partitions) if partitions else {}
+    except KafkaConnectionError as error:
+        raise await no_broker(client, error) from error
     finally:
         await consumer.stop()
         await admin.close()

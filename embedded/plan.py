@@ -8,6 +8,7 @@ from typing import Any
 
 from embedded.database import launch as database
 from embedded.process import HOST
+from ml_guard.transports.kafka_security import NAMES, PREFIX
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -64,6 +65,7 @@ class Plan:
         """The services' settings; what else is set in the environment reaches them too."""
         variables = {
             "ML_GUARD_KAFKA": self.kafka,
+            **{PREFIX + name.upper(): "" for name in NAMES},  # its own Kafka has neither TLS nor users
             "ML_GUARD_DATABASE_URL": self.database_url,
             "ML_GUARD_API_PORT": str(self.api_port),
             "ML_GUARD_DASHBOARD_PORT": str(self.dashboard_port),

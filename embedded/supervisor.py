@@ -25,6 +25,7 @@ from embedded.plan import REPOSITORY, Plan
 from embedded.process import Part
 from embedded.settings import StackSettings
 from embedded.watched import Watched
+from ml_guard.transports.kafka_security import NAMES
 from stream.migrate import MigrationError, apply_policies, migrate
 from stream.reader import set_login, set_page
 from stream.topics import ensure_topics
@@ -78,7 +79,10 @@ class Supervisor:
     async def _start(self) -> None:
         await self._start_parts([self.kafka, self.database])
         self._enter("migrating")
-        settings = StackSettings(kafka=self.plan.kafka, database_url=self.plan.database_url)
+        own: dict[str, Any] = {f"kafka_{name}": None for name in NAMES} | {
+            "kafka_security_protocol": "PLAINTEXT"
+        }  # not the environment's
+        settings = StackSettings(kafka=self.plan.kafka, database_url=self.plan.database_url, **own)
         try:
             await migrate(settings.database_url)
             await apply_policies(settings.database_url, retention_days=settings.retention_days)

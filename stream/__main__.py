@@ -10,10 +10,12 @@ import sys
 
 import uvloop
 
+from ml_guard.errors import ConfigError
 from ml_guard.service_logs import set_up_logs
 from stream.alerting.channels.base import ChannelSettingError
 from stream.alerting.channels.configured import channels
 from stream.app import Worker
+from stream.kafka import NoBrokerError, connection
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
 
@@ -34,8 +36,11 @@ async def _main(settings: Settings) -> None:
     status = 0
     try:
         await worker.run()
+    except NoBrokerError as error:
+        log.critical("the worker ends: %s", error)
+        status = 1
     except Exception:
-        logging.getLogger("stream").exception("the worker ends")
+        log.exception("the worker ends")
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -49,7 +54,8 @@ def main() -> int:
     try:
         refuse_demo_credentials(settings)
         channels(settings)
-    except (DemoCredentialError, ChannelSettingError) as error:
+        connection(settings)
+    except (DemoCredentialError, ChannelSettingError, ConfigError) as error:
         log.critical("%s", error)
         return 2
     # A policy, since Faust makes the loop of its consumer's thread itself.

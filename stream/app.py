@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import faust
+import faust.auth
 from aiokafka.errors import KafkaError
 from faust.types import TP
 from yarl import URL
@@ -31,6 +32,7 @@ from stream.ingest.log import Log
 from stream.ingest.records import PartitionBatch
 from stream.ingest.transport import Consumer, Transport
 from stream.ingest.watchdog import Progress, Watchdog
+from stream.kafka import connection
 from stream.measures import MetricsPort, WorkerMeasures
 from stream.settings import Settings
 from stream.store.pool import connect
@@ -104,12 +106,13 @@ class FaustBroker:
         }
 
 
-def make_app(settings: Settings, ingestion: Ingestion) -> App:
+def make_app(settings: Settings, ingestion: Ingestion, kafka: Mapping[str, Any]) -> App:
     """Faust's app: one agent over one topic, no tables, no acknowledgements, no web server, no topics of its own."""
     request_timeout_s = max(40.0, 3 * settings.session_timeout_s)
     app = App(
         settings.group,
         broker=[URL(f"aiokafka://{server.strip()}") for server in settings.kafka.split(",")],
+        broker_credentials=_credentials(kafka),
         store="memory://",
         datadir=tempfile.mkdtemp(prefix="ml-guard-worker-"),
         web_enabled=False,
@@ -143,6 +146,19 @@ def make_app(settings: Settings, ingestion: Ingestion) -> App:
     return app
 
 
+def _credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:
+    """Faust's name for the options of aiokafka; its transport turns them back."""
+    tls = kafka.get("ssl_context")
+    if "sasl_mechanism" in kafka:
+        return faust.auth.SASLCredentials(
+            mechanism=kafka["sasl_mechanism"],
+            username=kafka["sasl_plain_username"],
+            password=kafka["sasl_plain_password"],
+            ssl_context=tls,
+        )
+    return faust.auth.SSLCredentials(tls) if tls else None
+
+
 class Worker:
     """One worker process: `await run()` until `stop()`."""
 
@@ -160,11 +176,12 @@ class Worker:
         """Work until stopped. Raises if a part of it fails for good."""
         settings = self.settings
         await ensure_topics(settings)
+        kafka = connection(settings)
         pool = await connect(settings.database_url)
         catalog = Catalog(pool)
         await catalog.load()
         measures = WorkerMeasures()
-        dead = DeadLetters(settings.kafka, settings.dead_topic)
+        dead = DeadLetters(kafka, settings.dead_topic)
         await dead.start()
         ingestion = Ingestion(
             settings,
@@ -176,7 +193,7 @@ class Worker:
             failpoints=Failpoints.from_environment(production=settings.env == "production"),
             measures=measures,
         )
-        app = make_app(settings, ingestion)
+        app = make_app(settings, ingestion, kafka)
         broker = cast(FaustBroker, ingestion.claims.broker)
         watchdog = Watchdog(PATIENCE_S)
         closing = ClosingService(

@@ -25,6 +25,23 @@ class Settings(BaseSettings):
         "console", description="`json`: every line of a service's log is a JSON object."
     )
     kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, separated by commas.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="How they are spoken to: encrypted with `SSL`, with a user with `SASL` (docs/security.md).",
+    )
+    kafka_ca_file: str | None = Field(
+        None, description="Certificates to trust instead of the system's, as a PEM file."
+    )
+    kafka_cert_file: str | None = Field(
+        None, description="The certificate to show, as a PEM file, where the brokers ask for one."
+    )
+    kafka_key_file: str | None = Field(None, description="Its private key, where that is a file of its own.")
+    kafka_key_password: SecretStr | None = Field(None, description="What the key is encrypted with.")
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] | None = Field(
+        None, description="How the user logs in; if not set `SCRAM-SHA-512`."
+    )
+    kafka_user: str | None = Field(None, description="The user that logs in with `SASL`.")
+    kafka_password: SecretStr | None = Field(None, description="The user's password.")
     database_url: str = Field(
         f"postgresql://ml_guard:{DEMO_PASSWORD}@127.0.0.1:5433/ml_guard", description="TimescaleDB."
     )

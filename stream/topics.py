@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
+from stream.kafka import connection, no_broker
 from stream.settings import Settings
 
 # Seen batches expire by the time at which the broker appended them: a producer's clock cannot be trusted with that.
@@ -13,10 +14,16 @@ DEAD_CONFIG = {"cleanup.policy": "delete"}
 
 
 async def ensure_topics(settings: Settings, replication_factor: int = 1) -> list[str]:
-    """Create the topics that are missing and return their names; those that exist stay as they are."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
+    """Create the topics that are missing and return their names; those that exist stay as they are.
+
+    Raises:
+        ConfigError: the settings of Kafka contradict one another.
+        NoBrokerError: with a sentence that says why it does not answer.
+    """
+    client = connection(settings)
+    admin = AIOKafkaAdminClient(**client)
     try:
+        await admin.start()
         present = set(await admin.list_topics())
         wanted = [
             NewTopic(settings.topic, settings.partitions, replication_factor, topic_configs=EVENTS_CONFIG),
@@ -30,5 +37,7 @@ async def ensure_topics(settings: Settings, replication_factor: int = 1) -> list
                     reason = next((text for text in explanation if text), for_code(code).__name__)
                     raise RuntimeError(f"Kafka refused to create the topic {name}: {reason}")
         return [topic.name for topic in missing]
+    except KafkaConnectionError as error:
+        raise await no_broker(client, error) from error
     finally:
         await admin.close()

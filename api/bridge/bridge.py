@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,10 +26,10 @@ HEAD_BYTES = 4_096
 class Bridge:
     """From HTTP into Kafka. Memory is bounded by `bridge_buffer_bytes`, whatever clients and broker do."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kafka: Mapping[str, Any]) -> None:
         self.budget = Budget(settings.bridge_buffer_bytes)
         self.producer = Producer(
-            settings.kafka, settings.topic, self.budget, settings.bridge_ack_s, settings.max_record_bytes
+            kafka, settings.topic, self.budget, settings.bridge_ack_s, settings.max_record_bytes
         )
         self._coalescer = Coalescer(self.producer.send)
         self._decoder = EventDecoder(max_features=settings.max_features)

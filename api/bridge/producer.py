@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
 from api.bridge.budget import Budget
 from api.problems import Problem
+from ml_guard.transports.kafka_trouble import told
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,9 @@ STOP_S = 5.0
 class Producer:
     """Sends records; bounded by a budget in what waits for acknowledgement."""
 
-    def __init__(self, kafka: str, topic: str, budget: Budget, ack_s: float, record_bytes: int) -> None:
+    def __init__(
+        self, kafka: Mapping[str, Any], topic: str, budget: Budget, ack_s: float, record_bytes: int
+    ) -> None:
         self._kafka, self._topic, self._budget = kafka, topic, budget
         self._ack_s, self._record_bytes = ack_s, record_bytes
         self._producer: AIOKafkaProducer | None = None
@@ -103,7 +108,7 @@ class Producer:
     async def _keep(self) -> None:
         while True:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._kafka,
+                **self._kafka,
                 enable_idempotence=True,
                 acks="all",
                 max_request_size=self._record_bytes,
@@ -114,9 +119,10 @@ class Producer:
             try:
                 await producer.start()
             except Exception as error:
-                log.warning("the bridge does not reach Kafka at %s: %r", self._kafka, error)
                 with contextlib.suppress(Exception):
                     await producer.stop()
+                reason = await told(self._kafka["bootstrap_servers"], self._kafka, error)
+                log.warning("the bridge does not reach Kafka: %s", reason)
                 await asyncio.sleep(AGAIN_S)
                 continue
             self._producer = producer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,18 @@ class Behind:
     advertised: int
 
 
-def start(data_dir: Path, port: int, log: Path, behind: Behind | None = None) -> Part:
-    """A broker that listens on `port` when this returns."""
+def start(
+    data_dir: Path,
+    port: int,
+    log: Path,
+    behind: Behind | None = None,
+    properties_more: str = "",
+    format_more: Sequence[str] = (),
+) -> Part:
+    """A broker that listens on `port` when this returns.
+
+    `properties_more` are lines of server.properties that come last and so hold, `format_more` options of `format`.
+    """
     classpath = f"{kafka_jars()}/*"
     data_dir.mkdir(parents=True, exist_ok=True)
     properties = data_dir / "server.properties"
@@ -60,9 +71,9 @@ def start(data_dir: Path, port: int, log: Path, behind: Behind | None = None) ->
         "behind": f",BEHIND://{HOST}:{behind.port}" if behind else "",
         "advertised": f",BEHIND://{HOST}:{behind.advertised}" if behind else "",
     }
-    properties.write_text(PROPERTIES.format(**settings, **listeners))
+    properties.write_text(PROPERTIES.format(**settings, **listeners) + properties_more)
     if not (logs / "meta.properties").exists():
-        _format(classpath, properties)
+        _format(classpath, properties, format_more)
     part = Part("Kafka", ["java", *JVM, "-cp", classpath, "kafka.Kafka", str(properties)], log)
     try:
         part.wait_until(lambda: accepts(port), START_TIMEOUT_S)
@@ -72,7 +83,7 @@ def start(data_dir: Path, port: int, log: Path, behind: Behind | None = None) ->
     return part
 
 
-def _format(classpath: str, properties: Path) -> None:
+def _format(classpath: str, properties: Path, more: Sequence[str]) -> None:
     # `A` in front: an id that happens to begin with `-` would be taken for an option.
     cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     tool = [
@@ -82,7 +93,7 @@ def _format(classpath: str, properties: Path) -> None:
         "-cp",
         classpath,
     ]
-    command = [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+    command = [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
     if done.returncode:
         raise PartFailedError(f"Kafka's log folder could not be formatted:\n{done.stdout}{done.stderr}")

@@ -175,6 +175,8 @@ class Delivery:
 
     def _refused(self, batch: Batch, error: TransportError) -> None:
         reason, cure = _REFUSALS.get(type(error), _OTHER_REFUSAL)
+        if error.status is None:  # Kafka's, which is told in its own words
+            cure = "{error}"
         self._drop(batch, reason)
         self._notices.warn(reason, "events are lost: " + cure.format(project=batch.project_id, error=error))
 

@@ -165,10 +165,14 @@ def _transport(
 
         return HttpTransport(setup.base_url, setup.api_key, verify)
     from ml_guard.transports.kafka import KafkaTransport
+    from ml_guard.transports.kafka_security import options_of_environment
 
     reports = None
     if setup.bridge_known:
         from ml_guard.transports.http import HttpTransport
 
         reports = HttpTransport(setup.base_url, setup.api_key, verify)
-    return KafkaTransport(setup.kafka, reporter=reports, **(kafka_options or {}))
+    options = dict(kafka_options or {})
+    if "security_protocol" not in options:
+        options |= options_of_environment()
+    return KafkaTransport(setup.kafka, reporter=reports, **options)

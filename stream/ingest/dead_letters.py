@@ -7,7 +7,8 @@ why: `reason`, `detail`, `project_id` (if known), `appended_at` (milliseconds), 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
@@ -24,10 +25,10 @@ IN_FLIGHT = 500
 class DeadLetters:
     """Sends dead letters; acknowledged by all in-sync replicas."""
 
-    def __init__(self, bootstrap_servers: str, dead_topic: str) -> None:
+    def __init__(self, kafka: Mapping[str, Any], dead_topic: str) -> None:
         self._topic = dead_topic
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap_servers,
+            **kafka,
             acks="all",
             enable_idempotence=True,
             linger_ms=5,

@@ -66,11 +66,12 @@ def test_retry_after_is_kept_even_if_a_flush_hurries() -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "cure"),
     [
-        (UnauthorizedError("x"), "unauthorized", "give api_key= a key"),
-        (ForbiddenError("x"), "forbidden", "use a key with the scope `ingest`"),
-        (NotFoundError("x"), "not_found", "create the project, check base_url="),
-        (InvalidError("x"), "invalid_request", "the server does not accept the request (422): x"),
-        (RefusedError("x"), "refused", "the server refused the request: x"),
+        (UnauthorizedError("x", 401), "unauthorized", "give api_key= a key"),
+        (ForbiddenError("x", 403), "forbidden", "use a key with the scope `ingest`"),
+        (NotFoundError("x", 404), "not_found", "create the project, check base_url="),
+        (InvalidError("x", 422), "invalid_request", "the server does not accept the request (422): x"),
+        (RefusedError("x", 400), "refused", "the server refused the request: x"),
+        (UnauthorizedError("Kafka: x"), "unauthorized", "events are lost: Kafka: x"),
     ],
 )
 def test_a_refusal_is_counted_and_explained_once(

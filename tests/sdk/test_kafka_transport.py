@@ -26,7 +26,7 @@ from ml_guard.errors import (
 )
 from ml_guard.event import Event, EventBatch
 from ml_guard.transports.base import Batch
-from ml_guard.transports.kafka import KafkaTransport
+from ml_guard.transports.kafka import KafkaTransport, _meaning
 
 EVENT: dict[str, Any] = {"project_id": "p", "model_id": "m"}
 
@@ -157,7 +157,7 @@ def test_a_missing_broker_is_retried_and_never_raises(caplog: pytest.LogCaptureF
     ],
 )
 def test_errors_of_kafka_mean(error: Exception, meaning: type) -> None:
-    assert type(KafkaTransport("h:9092")._meaning(error)) is meaning
+    assert type(_meaning(error, "why")) is meaning
 
 
 def test_a_missing_extra_is_said_when_the_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,11 @@ async def _migrate(migration: Any, reader: Any, settings: Any) -> list[Any]:
 async def _topics(settings: Any) -> list[str]:
     from aiokafka.errors import KafkaError
 
+    no_broker: type[Exception] = server_part("stream.kafka").NoBrokerError
     try:
         created: list[str] = await server_part("stream.topics").ensure_topics(settings)
+    except no_broker as error:
+        raise CommandError(str(error), "ML_GUARD_KAFKA and ML_GUARD_KAFKA_* name broker and user.") from error
     except (KafkaError, OSError) as error:
         raise CommandError(
             f"no Kafka broker answers at {settings.kafka} ({error})",

@@ -9,6 +9,8 @@ from typing import Any
 
 from ml_guard.errors import ConnectionLostError, MissingExtraError
 from ml_guard.replay.record import Record
+from ml_guard.transports.kafka_security import options_of_environment
+from ml_guard.transports.kafka_trouble import told
 
 BATCH_BYTES = 512 * 1024
 """Of one request to the broker: large enough that the round trips do not count, below the record limit."""
@@ -40,7 +42,7 @@ async def produce(
 
     Args:
         records: in the order in which they are to be sent; the order holds within a partition.
-        kafka: the bootstrap servers.
+        kafka: the bootstrap servers; ML_GUARD_KAFKA_* of the environment say how they are spoken to.
         rate: events per second at most; none for as fast as it goes.
         progress: called with the number of events that the broker has acknowledged since the last call.
 
@@ -53,8 +55,10 @@ async def produce(
     except ImportError:
         raise MissingExtraError("replaying needs Kafka's client: pip install 'ml-guard[replay]'") from None
     largest = max((len(record.value) for record in records), default=0)
+    security = options_of_environment()
     producer = AIOKafkaProducer(
         bootstrap_servers=kafka,
+        **security,
         acks="all",
         max_batch_size=BATCH_BYTES,
         max_request_size=max(2 * largest, 2 * BATCH_BYTES),
@@ -67,7 +71,7 @@ async def produce(
     except (KafkaError, OSError) as error:
         await producer.stop()
         raise ConnectionLostError(
-            f"no Kafka broker answers at {kafka} ({error}); start the stack (`ml-guard up`), or name the broker "
+            f"{await told(kafka, security, error)}; start the stack (`ml-guard up`), or name the broker "
             "with --kafka or ML_GUARD_KAFKA"
         ) from error
     try:

@@ -55,8 +55,7 @@ class KafkaTransport(Transport):
     """One batch is one record, without a key, acknowledged by all in-sync replicas (`acks=all`, idempotent).
 
     Counts go to `reporter`, the bridge, where one is known. The producer lives in an event loop with a thread of its
-    own. `options` go to `AIOKafkaProducer`, for TLS and SASL: security_protocol, ssl_context, sasl_mechanism,
-    sasl_plain_username, sasl_plain_password.
+    own. `options` go to `AIOKafkaProducer`, for TLS and SASL: those of ml_guard/transports/kafka_security.py.
     """
 
     def __init__(
@@ -142,9 +141,12 @@ class KafkaTransport(Transport):
             # A batch that is tried again after a timeout is still with the producer: wait for it, send no copy.
             await asyncio.shield(self._unanswered[1])
             self._unanswered = None
+        except TransportError:
+            self._unanswered = None
+            raise
         except Exception as error:
             self._unanswered = None
-            raise self._meaning(error) from error
+            raise _meaning(error, f"Kafka at {self._servers}: {type(error).__name__}: {error}") from error
 
     async def _started(self) -> Any:
         if self._producer is None:
@@ -160,19 +162,28 @@ class KafkaTransport(Transport):
             )
             try:
                 await producer.start()
-            except BaseException:
+            except BaseException as error:
                 await producer.stop()
+                if type(error).__name__ == "KafkaConnectionError":  # why, it does not say
+                    await self._refused()
                 raise
             self._producer = producer
         return self._producer
+
+    async def _refused(self) -> None:
+        """Raise what a server has against this client, if that can be found out."""
+        from ml_guard.transports.kafka_trouble import why
+
+        if (found := await why(self._servers, self._options)) is not None:
+            raise _meaning(*found) from found[0]
 
     async def _stop(self) -> None:
         if self._producer is not None:
             await self._producer.stop()
 
-    def _meaning(self, error: Exception) -> TransportError:
-        message = f"Kafka at {self._servers}: {type(error).__name__}: {error}"
-        for kind in type(error).__mro__:
-            if kind.__name__ in _MEANINGS:
-                return _MEANINGS[kind.__name__](message)
-        return ConnectionLostError(message)
+
+def _meaning(error: Exception, message: str) -> TransportError:
+    for kind in type(error).__mro__:
+        if kind.__name__ in _MEANINGS:
+            return _MEANINGS[kind.__name__](message)
+    return ConnectionLostError(message)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml_guard.checking import Step
+from ml_guard.transports.kafka_trouble import told
 
 _DOORS = frozenset(("security_protocol", "ssl_context", "client_id", "api_version"))
 
@@ -29,8 +30,8 @@ async def _check(servers: str, topic: str, options: Mapping[str, Any], timeout_s
         await asyncio.wait_for(admin.start(), timeout_s)
         topics = await asyncio.wait_for(admin.list_topics(), timeout_s)
     except Exception as error:
-        seen = f"Kafka at {servers} does not answer, or not to us ({type(error).__name__}: {error})"
-        return [Step("broker", False, seen, "check kafka= or ML_GUARD_KAFKA, and kafka_options=")]
+        seen = await told(servers, doors, error)
+        return [Step("broker", False, seen, "check kafka= or ML_GUARD_KAFKA, and ML_GUARD_KAFKA_*")]
     finally:
         await admin.close()
     answers = Step("broker", True, f"Kafka at {servers} answers")
