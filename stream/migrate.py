@@ -20,6 +20,7 @@ import asyncio
 import hashlib
 import re
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -136,10 +137,17 @@ def read(folder: Path = FOLDER) -> list[Migration]:
 
 
 async def migrate(
-    database_url: str, folder: Path = FOLDER, *, lock_timeout_s: float = 600.0
+    database_url: str,
+    folder: Path = FOLDER,
+    *,
+    lock_timeout_s: float = 600.0,
+    only: Container[int] | None = None,
 ) -> list[Applied]:
-    """Bring a database up to date; what was applied now, in order (nothing: it was up to date)."""
-    migrations = read(folder)
+    """Bring a database up to date; what was applied now, in order (nothing: it was up to date).
+
+    With `only` the migrations of these numbers, for a schema as an older version had it.
+    """
+    migrations = [migration for migration in read(folder) if only is None or migration.number in only]
     connection: asyncpg.Connection = await asyncpg.connect(database_url, statement_cache_size=0)
     try:
         await _lock(connection, lock_timeout_s)

@@ -97,6 +97,10 @@ class Native:
             await connection.execute(_STAND_INS)
             for script in plain_scripts():
                 await connection.execute(script)
+            await connection.executemany(
+                "insert into ml_guard.migration (number, name, sha256, seconds) values ($1, $2, $3, 0)",
+                [(migration.number, migration.name, migration.sha256) for migration in read()],
+            )
         finally:
             await connection.close()
 

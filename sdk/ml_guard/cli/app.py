@@ -14,6 +14,7 @@ import typer
 from ml_guard.cli import (
     alerts,
     apply,
+    archives,
     baselines,
     check,
     compare,
@@ -63,7 +64,7 @@ def build() -> typer.Typer:
             raise
     for module in (
         migrate, demo, replay, validate, projects, keys, check, models, baselines, feature_settings, results, compare, apply,
-        report, alerts, costs, ledger, dead_letters, purge,
+        report, alerts, costs, ledger, dead_letters, purge, archives,
     ):  # fmt: skip
         module.register(app)
     _join_lines(app)

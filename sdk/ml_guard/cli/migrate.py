@@ -26,17 +26,17 @@ def migrate(
     as_json: AsJson = False,
 ) -> None:
     """Bring the database (ML_GUARD_DATABASE_URL) to this version's schema. What was applied before stays untouched."""
-    settings = server_part("stream.settings").Settings(**_of_stack())
     production = server_part("stream.production")
     migration, reader = server_part("stream.migrate"), server_part("stream.reader")
+    settings = server_settings()
     try:
         production.refuse_demo_credentials(settings)
-        applied = asyncio.run(_migrate(migration, reader, settings))
+        applied = asyncio.run(bring_up_to_date(settings))
     except (production.DemoCredentialError, migration.MigrationError, reader.LoginRefusedError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(
-            f"no database answers at {_without_password(settings.database_url)} ({error})",
+            f"no database answers at {without_password(settings.database_url)} ({error})",
             "Start the stack with `ml-guard up`, or name the database in ML_GUARD_DATABASE_URL.",
         ) from error
     created = asyncio.run(_topics(settings)) if topics else []
@@ -47,7 +47,14 @@ def migrate(
     emit(data, as_json, lambda: _told(applied, created))
 
 
-async def _migrate(migration: Any, reader: Any, settings: Any) -> list[Any]:
+def server_settings() -> Any:
+    """The servers' settings, with the addresses of the stack that runs here."""
+    return server_part("stream.settings").Settings(**_of_stack())
+
+
+async def bring_up_to_date(settings: Any) -> list[Any]:
+    """Apply migrations and what depends on settings; the migrations that were applied."""
+    migration, reader = server_part("stream.migrate"), server_part("stream.reader")
     applied: list[Any] = await migration.migrate(settings.database_url)
     await migration.apply_policies(
         settings.database_url, retention_days=settings.retention_days, hours_days=settings.hours_days
@@ -100,7 +107,8 @@ def _of_stack() -> dict[str, Any]:
     }
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """An address of a database that may be shown."""
     before, at, after = url.rpartition("@")
     return f"{before.rpartition(':')[0]}@{after}" if at else url
 

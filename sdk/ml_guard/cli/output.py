@@ -62,17 +62,31 @@ def say(text: str) -> None:
 @contextmanager
 def bar(label: str, total: int, unit: str = "events") -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal, nothing elsewhere; gives a function that takes what was done since."""
+    with _progress(unit) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def rows_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar whose total comes later; gives a function that takes how many rows are done, and of how many."""
+    with _progress("rows") as progress:
+        task = progress.add_task(label, total=0)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _progress(unit: str) -> Progress:
     console = stderr()
-    columns = (
+    return Progress(
         SpinnerColumn(style="key"),
         TextColumn("{task.description}"),
         BarColumn(bar_width=32, complete_style="key", finished_style="good"),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit, style="quiet"),
         TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(label, total=total)
-        yield lambda done: progress.advance(task, done)
 
 
 @contextmanager

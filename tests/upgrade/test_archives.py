@@ -1,0 +1,264 @@
+"""Do yesterday's backup and what Kafka holds equal the unbroken run, and does an export read the same elsewhere?"""
+
+from __future__ import annotations
+
+import json
+import stat
+import zipfile
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ml_guard.cli.app import run
+from stream.archive.file import (
+    ArchiveError,
+    ArchiveVersionError,
+    BrokenArchiveError,
+    OccupiedError,
+    opened,
+)
+from stream.archive.loading import import_project, restore
+from stream.archive.taking import take
+from stream.ingest.misfit import ACCEPT
+from stream.migrate import read
+from stream.store.deletion import delete_project
+from tests.chaos.native import Native
+from tests.conftest import run_apart
+from tests.ingest.conftest import MakeBench, benches
+from tests.ingest.product import Product
+from tests.upgrade.conftest import contents, finishes, resumed, since, unbalanced
+
+pytestmark = pytest.mark.stack
+
+
+async def lose(url: str) -> None:
+    """The database is gone; a new one answers in its place."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("drop schema ml_guard cascade")
+    finally:
+        await connection.close()
+
+
+def texts(path: Path) -> dict[str, list[bytes]]:
+    """Every row of an archive, in order."""
+    with opened(path) as archive:
+        return {
+            table.name: sorted(line for piece in archive.pieces(table) for line in piece.splitlines())
+            for table in archive.manifest.tables
+        }
+
+
+async def test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke(
+    product: Product, make_bench: MakeBench, module_database_url: str, tmp_path: Path
+) -> None:
+    url, path, logs = module_database_url, tmp_path / "b.zip", product.worker.logs
+    steps: list[tuple[int, int]] = []
+    held = await take(url, path, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (held.rows, held.rows) != (0, 0)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    noon, fence = product.clock.now, len(logs.records[0])
+    for shard in (0, 1):
+        logs.append(shard, *since(), at=noon)
+    await finishes(product)
+    async with product.worker.pool.acquire() as connection:
+        unbroken = await contents(connection)
+        fences = await connection.fetch('select "partition", epoch from ml_guard.stream_fence order by 1')
+    assert [row["revision"] for row in map(json.loads, unbroken["metric_day"])] == [1, 2, 1]
+
+    await lose(url)
+    assert await restore(url, path) == held
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
+        minutes = await pool.fetchval("select sum(requests)::bigint from ml_guard.traffic_minute")
+        assert await pool.fetchval("select sum(requests)::bigint from ml_guard.traffic_day_utc") == minutes
+    # Partition 0's log begins behind its fence, as if the retention had passed it: it stands still and names the gap.
+    logs.first[0] = fence + 4
+    stopped = await resumed(make_bench, logs, noon)
+    reason = stopped.worker.ingestion.claims.stopped[0]
+    assert f"offsets {fence} to {fence + 3}" in reason
+    assert ACCEPT in reason
+    assert 1 in stopped.worker.ingestion.claims.partitions
+    # With all of it, the same events come to the same.
+    logs.first.clear()
+    again = await resumed(make_bench, logs, noon)
+    async with again.worker.pool.acquire() as connection:
+        epochs = await connection.fetch('select "partition", epoch from ml_guard.stream_fence order by 1')
+        await finishes(again)
+        assert await contents(connection) == unbroken
+        assert await unbalanced(connection) == 0
+    assert all(new["epoch"] > old["epoch"] for new, old in zip(epochs, fences, strict=True))
+
+
+async def test_an_export_reads_the_same_on_another_server_and_its_project_goes_on_there(
+    product: Product, native: Native, module_database_url: str, tmp_path: Path
+) -> None:
+    there, path = await native.database(), tmp_path / "w.zip"
+    held = await take(module_database_url, path, project_id="w")
+    async with benches(there) as make:
+        neighbour = await make()  # and its project p
+        assert (await import_project(there, path)).rows == held.rows
+        await take(there, tmp_path / "back.zip", project_id="w")
+        assert texts(tmp_path / "back.zip") == texts(path)
+        assert len([rows for rows in texts(path).values() if rows]) >= 12
+        with pytest.raises(OccupiedError, match="there is a project 'w' already"):
+            await import_project(there, path)
+        # The log of the new place begins at 0; the project's state goes on all the same.
+        noon, logs = product.clock.now, neighbour.logs
+        for shard, before in ((0, product.worker.logs), (1, product.worker.logs)):
+            before.append(shard, *since()[1:], at=noon)
+            logs.append(shard, *since()[1:], at=noon)
+        moved = await resumed(make, logs, noon)
+        await finishes(moved)
+        await finishes(product)
+        async with moved.worker.pool.acquire() as here, product.worker.pool.acquire() as home:
+            new, old = await contents(here), await contents(home)
+            for table in ("day_sketch", "bin_count", "traffic_minute", "metric_day", "feature_day"):
+                assert new[table] == old[table], table
+            assert await unbalanced(here) == 0
+
+
+async def test_a_backup_of_the_embedded_stack_is_restored_on_a_real_server(
+    product: Product, native: Native, module_database_url: str, tmp_path: Path
+) -> None:
+    there, path = await native.database(), tmp_path / "b.zip"
+    await take(module_database_url, path)
+    connection = await asyncpg.connect(there)
+    await connection.execute(
+        "insert into ml_guard.api_key (key_id, name, key_sha256, scopes) values ('own', 'n', 'x', '{read}')"
+    )
+    await restore(there, path)
+    assert await connection.fetchval("select count(*) from ml_guard.api_key") == 1, (
+        "the stack's own key stays"
+    )
+    async with product.worker.pool.acquire() as home:
+        assert await contents(connection) == await contents(home)
+    await connection.execute(
+        "insert into ml_guard.metric_day (project_id, model_id, endpoint, day_start, day, day_end, "
+        "zone, revision, status, requests) values ('w', 'new', 'e', now(), now(), now(), 'UTC', 0, 'final', 1)"
+    )
+    newest = await connection.fetch(
+        "select model_id from ml_guard.metric_day order by change_id desc limit 1"
+    )
+    assert newest[0]["model_id"] == "new", "what is written next is the newest change"
+    await connection.close()
+
+
+def with_manifest(path: Path, to: Path, **changed: object) -> Path:
+    """The archive with another manifest."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "manifest.json":
+                data = json.dumps(json.loads(data) | changed).encode()
+            new.writestr(name, data)
+    return to
+
+
+async def test_what_cannot_be_restored_is_refused_in_a_sentence_and_nothing_is_written(
+    product: Product, module_database_url: str, tmp_path: Path
+) -> None:
+    url, path = module_database_url, tmp_path / "b.zip"
+    held = await take(url, path)
+    with pytest.raises(OccupiedError, match=r"the database is not empty \(table project has rows\)"):
+        await restore(url, path)
+    with pytest.raises(OccupiedError, match="there already: choose another name, or give --overwrite"):
+        await take(url, path)
+    await take(url, path, overwrite=True)
+    with pytest.raises(ArchiveError, match="there is no project 'nobody'"):
+        await take(url, tmp_path / "n.zip", project_id="nobody")
+    with pytest.raises(ArchiveError, match="cannot be written"):
+        await take(url, tmp_path / "no folder" / "b.zip")
+    await take(url, tmp_path / "w.zip", project_id="w")
+    with pytest.raises(ArchiveError, match="the export of project w: `ml-guard import`"):
+        await restore(url, tmp_path / "w.zip")
+    with pytest.raises(ArchiveError, match="a backup of everything: `ml-guard restore`"):
+        await import_project(url, path)
+
+    newest = [{"number": m.number, "name": m.name, "sha256": m.sha256} for m in read()]
+    later = [*newest, {"number": 999, "name": "later", "sha256": "0"}]
+    other = [newest[0] | {"sha256": "0"}, *newest[1:]]
+    for changed, said in (
+        ({"migrations": later}, "made by a newer ML Guard"),
+        ({"migrations": other}, "is not the one of this version"),
+        ({"format": 2}, "has format 2, this ML Guard reads 1"),
+    ):
+        with pytest.raises(ArchiveVersionError, match=said):
+            await restore(url, with_manifest(path, tmp_path / "changed.zip", **changed))
+    await take(url, tmp_path / "w.zip", project_id="w", overwrite=True)
+    with pytest.raises(ArchiveVersionError, match="bring both to the same version"):
+        await import_project(
+            url, with_manifest(tmp_path / "w.zip", tmp_path / "v.zip", migrations=newest[:-1])
+        )
+
+    data = path.read_bytes()
+    middle = len(data) // 2
+    for broken, said in (
+        (data[:-100], "was cut off"),
+        (b"", "was cut off"),
+        (data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :], "is damaged at table"),
+    ):
+        (tmp_path / "broken.zip").write_bytes(broken)
+        with pytest.raises(BrokenArchiveError, match=said):
+            await restore(url, tmp_path / "broken.zip")
+    fewer = [
+        table.__class__(name=table.name, columns=table.columns, rows=table.rows + 1, sha256=table.sha256)
+        for table in held.tables
+    ]
+    lying = [{"name": t.name, "columns": t.columns, "rows": t.rows, "sha256": t.sha256} for t in fewer]
+    with pytest.raises(BrokenArchiveError, match="was changed since it was written"):
+        await restore(url, with_manifest(path, tmp_path / "lying.zip", tables=lying))
+    assert sorted(found.name for found in tmp_path.iterdir() if found.name.startswith(".")) == []
+
+
+def test_the_commands_say_what_they_wrote_and_what_they_refuse(
+    module_database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ML_GUARD_DATABASE_URL", module_database_url)
+
+    def typed(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([*words[:1], str(tmp_path / "b.zip"), *words[1:]])
+        return (code, *capsys.readouterr())
+
+    run_apart(_made(module_database_url))
+    code, out, _ = typed("backup")
+    assert code == 0
+    assert "b.zip has everything as of" in "".join(out.split("\n"))
+    assert f"schema {max(m.number for m in read()):03}" in out
+    code, _, err = typed("restore")
+    assert code == 2
+    assert "the database is not empty" in err
+    run_apart(lose(module_database_url))
+    code, out, _ = typed("restore", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert (told["kind"], told["rows"]["project"]) == ("backup", 1)
+    assert typed("export", "--project", "w")[0] == 2, "the file is there"
+    code, out, _ = typed("export", "--project", "w", "--overwrite")
+    assert code == 0
+    assert "b.zip has project w" in "".join(out.split("\n"))
+    code, _, err = typed("import")
+    assert code == 2
+    assert "there is a project 'w' already" in err
+    run_apart(_gone(module_database_url))
+    code, out, _ = typed("import")
+    assert code == 0
+    assert "Project w was imported" in out
+
+
+async def _made(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await delete_project(connection, "w", deleted_by="k", topics={})
+    await delete_project(connection, "p", deleted_by="k", topics={})
+    await connection.execute("insert into ml_guard.project (project_id) values ('w')")
+    await connection.close()
+
+
+async def _gone(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await delete_project(connection, "w", deleted_by="k", topics={})
+    await connection.close()
