@@ -83,13 +83,15 @@ class View:
         self._alerts = 0
         self._was_connected = True
         self._reading = asyncio.Lock()
+        self._ahead: asyncio.Task[Any] | None = None
         self._show_bar()
 
     def open(self) -> None:
         """Begin to read, while the browser loads the scripts, and to listen until it has left."""
         self.page.source.listen(self._hear)
         pn.state.on_session_destroyed(lambda context: self.page.source.leave(self._hear))
-        self._ahead: asyncio.Task[Any] | None = asyncio.ensure_future(self._read())
+        self.page.source.forget()  # who loads a page anew wants what is stored now
+        self._ahead = asyncio.ensure_future(self._read())
         pn.state.onload(self._begin)
 
     async def _begin(self) -> None:
@@ -100,6 +102,9 @@ class View:
     def _hear(self, event: LiveEvent) -> None:
         if event.event != "metric" or self.page.concerns(event):
             self._dirty = True
+            if self._ahead is not None:  # it may have been read before the event
+                self._ahead.cancel()
+                self._ahead = None
 
     async def _tick(self) -> None:
         if self._reading.locked():
