@@ -41,7 +41,10 @@ class Lag:
     between_answers_s: float
     p50_s: float
     p95_s: float
+    p99_s: float
     longest_s: float
+    longest_at_s: float
+    """When in the run the longest one began."""
 
 
 async def run(fleet: Fleet, *, rate: int, seconds: float) -> Lag:
@@ -59,11 +62,12 @@ async def run(fleet: Fleet, *, rate: int, seconds: float) -> Lag:
         while not answers or answers[-1][2] < total:
             await asyncio.sleep(0.05)
     looking.cancel()
-    delays = np.array(_delays(answers))
+    began_at, delays = np.array(_delays(answers)).T
     times = np.diff([at for at, _, _ in answers])
     return Lag(
         total, total / took, delays.size, float(np.median(times)),
-        float(np.quantile(delays, 0.5)), float(np.quantile(delays, 0.95)), float(delays.max()),
+        *np.quantile(delays, (0.5, 0.95, 0.99)).tolist(),
+        float(delays.max()), float(began_at[delays.argmax()] - began),
     )  # fmt: skip
 
 
@@ -78,14 +82,14 @@ async def _look(database_url: str, answers: list[tuple[float, int, int]]) -> Non
         connection.terminate()
 
 
-def _delays(answers: list[tuple[float, int, int]]) -> list[float]:
-    """From the first answer that has a count committed to the first whose results have it."""
+def _delays(answers: list[tuple[float, int, int]]) -> list[tuple[float, float]]:
+    """When a count was first seen committed, and how long after that the results first had it."""
     shown = np.maximum.accumulate([results for _, _, results in answers]).tolist()
     delays, most = [], 0
     for at, committed, _ in answers:
         if committed > most:
             most = committed
-            delays.append(max(0.0, answers[bisect_right(shown, committed - 1)][0] - at))
+            delays.append((at, max(0.0, answers[bisect_right(shown, committed - 1)][0] - at)))
     return delays
 
 
@@ -100,7 +104,8 @@ def report(lag: Lag) -> Table:
     table.add_row("between two looks", f"{1000 * lag.between_answers_s:.0f} ms")
     table.add_row("p50", f"{1000 * lag.p50_s:.0f} ms")
     table.add_row("p95", f"{1000 * lag.p95_s:.0f} ms")
-    table.add_row("longest", f"{1000 * lag.longest_s:.0f} ms")
+    table.add_row("p99", f"{1000 * lag.p99_s:.0f} ms")
+    table.add_row("longest", f"{1000 * lag.longest_s:.0f} ms, at {lag.longest_at_s:.1f} s")
     return table
 
 
