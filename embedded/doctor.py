@@ -173,7 +173,7 @@ def _partitions(settings: Settings, fences: dict[int, Any], ends: dict[int, int]
                     what,
                     False,
                     f"{seen}; stopped: {fence['stopped_reason']}",
-                    "accept the loss, or restore the log",
+                    "`ml-guard accept-loss`, or restore the log",
                 )
             )
         elif age is None or age > settings.ready_silence_s:

@@ -13,7 +13,7 @@ from stream.store import closing, fence
 from stream.store.fence import Fence
 from stream.store.pool import Pool
 
-ACCEPT = "ml-guard doctor --accept-loss"
+ACCEPT = "ml-guard accept-loss"
 
 
 def misfit(topic: str, known: Fence, log: Log | None) -> str | None:

@@ -75,7 +75,7 @@ async def test_a_topic_that_was_made_anew_stops_every_partition_until_it_is_acce
     )
     assert "was deleted and created again" in reasons
     assert ("fewer partitions" in reasons) == (partitions < 4)
-    assert "ml-guard doctor --accept-loss" in reasons
+    assert "ml-guard accept-loss" in reasons
 
     pool, found = await connect(fleet.database_url), await logs(fleet)
     try:

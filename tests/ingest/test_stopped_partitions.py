@@ -49,7 +49,7 @@ async def test_a_fence_that_does_not_fit_stops_its_partition_until_the_loss_is_a
     assert await worker.claim(0, 1) == {0: None, 1: 0}
     reason = await worker.value("select stopped_reason from ml_guard.stream_fence where partition = 0")
     assert words in reason
-    assert "ml-guard doctor --accept-loss" in reason
+    assert "ml-guard accept-loss" in reason
 
     if logs.records[1]:
         await worker.read(1)

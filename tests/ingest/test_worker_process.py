@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +20,6 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from bench.events import PROJECTS, event_json, expected, make_projects, produce
 from bench.fleet import Fleet
 from bench.observed import differences, imbalances, observe
-from stream.ingest.log import read_logs
-from stream.ingest.misfit import accept_loss
 from stream.store.pool import connect
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
@@ -125,18 +126,34 @@ async def test_retention_that_passed_the_fence_stops_one_partition_until_it_is_a
         await _until(pool, "select count(*) = 3 from ml_guard.stream_fence where next_offset = 200")
         reason = await pool.fetchval("select stopped_reason from ml_guard.stream_fence where partition = 1")
         assert "offsets 100 to 149" in reason
-        consumer = AIOKafkaConsumer(bootstrap_servers=fleet.kafka)
-        await consumer.start()
-        logs = await read_logs(consumer, fleet.topic, [1])
-        await consumer.stop()
-        accepted = await accept_loss(pool, fleet.topic, 1, logs[1])
-        assert accepted is not None
-        assert accepted.lost == 50
+        refused = await accept_loss(fleet, answer="n\n")
+        assert refused[0] == 2
+        assert "offsets 100 to 149" in " ".join(refused[2].split())
+        code, out, _ = await accept_loss(fleet, "--json", answer="y\n")
+        assert code == 0
+        assert [(one["partition"], one["lost"], one["next_offset"]) for one in json.loads(out)] == [
+            (1, 50, 150)
+        ]
         await fleet.drained()
         events = await pool.fetchval("select sum(n)::bigint from ml_guard.day_sketch where kind = 'events'")
         assert events == 750
+        code, out, _ = await accept_loss(fleet, "--yes")
+        assert (code, out.strip()) == (0, "Nothing to accept: every partition fits its log.")
     finally:
         pool.terminate()
+
+
+async def accept_loss(fleet: Fleet, *words: str, answer: str = "") -> tuple[int | None, str, str]:
+    """What `ml-guard accept-loss` says to somebody who answers this."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from ml_guard.cli import main; main()", "accept-loss", *words),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=fleet.environment(),
+    )
+    out, err = await process.communicate(answer.encode())
+    return process.returncode, out.decode(), err.decode()
 
 
 async def _until(pool: asyncpg.Pool[asyncpg.Record], query: str) -> None:

@@ -24,6 +24,7 @@ from ml_guard.cli import (
     feature_settings,
     keys,
     ledger,
+    losses,
     migrate,
     models,
     projects,
@@ -64,7 +65,7 @@ def build() -> typer.Typer:
             raise
     for module in (
         migrate, demo, replay, validate, projects, keys, check, models, baselines, feature_settings, results, compare, apply,
-        report, alerts, costs, ledger, dead_letters, purge, archives,
+        report, alerts, costs, ledger, dead_letters, losses, purge, archives,
     ):  # fmt: skip
         module.register(app)
     _join_lines(app)
