@@ -16,6 +16,7 @@ from api import (
     compare,
     costs,
     dead_letters,
+    docs_page,
     drift,
     events,
     feature_settings,
@@ -101,12 +102,15 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
         openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # `docs_page` has a policy of its own
+        redoc_url=None,
     )
     app.state.services = services
     app.state.scrapes = prometheus.Scrapes()
     for resource in RESOURCES:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(prometheus.router)
+    app.include_router(docs_page.router)
     install(app)
     describe(app)
     app.add_middleware(Outermost, measures=services.measures)

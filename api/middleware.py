@@ -15,13 +15,14 @@ HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-]
-STRICT = [
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
     (b"cache-control", b"no-store"),
 ]
-PAGES = ("/docs", "/redoc")
-"""People's pages, which load their scripts; they show the schema only."""
+"""Where an answer has one of them already, that one stands: `/docs` has its own policy. `Strict-Transport-Security` is
+not among them: it belongs to whoever ends TLS."""
 
 
 class Outermost:
@@ -37,7 +38,6 @@ class Outermost:
             return
         began = time.perf_counter()
         status = 0
-        added = HEADERS if scope["path"].startswith(PAGES) else HEADERS + STRICT
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -45,7 +45,7 @@ class Outermost:
                 status = message["status"]
                 headers = list(message["headers"])
                 present = {name.lower() for name, _ in headers}
-                message["headers"] = headers + [pair for pair in added if pair[0] not in present]
+                message["headers"] = headers + [pair for pair in HEADERS if pair[0] not in present]
             await send(message)
 
         try:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
+from dashboards.live.headers import NONCE
 from dashboards.live.markup import document
 from dashboards.live.settings import DashboardSettings
 from ml_guard import AsyncMLGuardClient
@@ -122,7 +123,7 @@ class Doors(AuthProvider):  # type: ignore[misc]
 
 
 class Quiet(RequestHandler):
-    """What all plain pages share: nobody may frame or cache them."""
+    """What all plain pages share: nobody may cache them."""
 
     def initialize(self, visitors: Visitors, settings: DashboardSettings) -> None:
         self.visitors = visitors
@@ -130,9 +131,6 @@ class Quiet(RequestHandler):
 
     def set_default_headers(self) -> None:
         self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Frame-Options", "DENY")
-        self.set_header("Referrer-Policy", "same-origin")
-        self.set_header("X-Content-Type-Options", "nosniff")
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         return None
@@ -163,7 +161,8 @@ class LoginPage(Quiet):
         self.redirect(f"{self.rules.prefix}/{wanted}", status=303)
 
     def _show(self, problem: str, wanted: str) -> None:
-        self.write(document("login.html", problem=problem, wanted=wanted, hint=self.rules.hint))
+        nonce = self.request.headers[NONCE]
+        self.write(document("login.html", problem=problem, wanted=wanted, hint=self.rules.hint, nonce=nonce))
 
     @staticmethod
     def _wanted(text: str) -> str:

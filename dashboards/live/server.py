@@ -11,6 +11,7 @@ from panel.template import Template
 
 from dashboards.live.address import place_of
 from dashboards.live.doors import COOKIE, VISITOR, Doors, Visitor, Visitors, plain_pages
+from dashboards.live.headers import NONCE, guard
 from dashboards.live.markup import CSS, HERE, SCRIPT
 from dashboards.live.pages.alert import AlertPage
 from dashboards.live.pages.alerts import AlertsPage
@@ -72,6 +73,7 @@ def make_server(settings: DashboardSettings) -> Server:
         admin=False,
         threaded=False,
     )
+    server._tornado.add_transform(guard(settings.dashboard_frame_ancestors))
     return server
 
 
@@ -90,6 +92,7 @@ def shown(visitor: Visitor, settings: DashboardSettings) -> Template:
     for name, part in (("bar", view.bar), ("trouble", view.trouble), ("body", view.body)):
         made.add_panel(name, part)
     values: dict[str, Any] = {"css": CSS, "script": SCRIPT, "scheme": scheme.name, "page": place.page}
+    values |= {"nonce": pn.state.headers[NONCE]}
     values |= {"app_favicon": ICON, "apple_icon": ICON, "manifest_url": ""}
     for name, value in values.items():
         made.add_variable(name, value)

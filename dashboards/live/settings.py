@@ -30,6 +30,12 @@ class DashboardSettings(BaseSettings):
     public_url: str | None = Field(
         None, description="The address at which people open the dashboard, behind a reverse proxy."
     )
+    dashboard_frame_ancestors: str = Field(
+        "",
+        pattern=r"^[^;,\r\n]*$",
+        description="Origins that may show the dashboard in a frame, separated by spaces, such as "
+        "`https://intranet.example.com`; none by default. They have to be of the dashboard's own site.",
+    )
     log_format: LogFormat = Field(
         "console", description="`json`: every line of a service's log is a JSON object."
     )
