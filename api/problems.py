@@ -28,6 +28,7 @@ from starlette.exceptions import HTTPException
 from stream.closing.errors import CaptureError
 from stream.costs.errors import CostError
 from stream.days import UnknownZoneError
+from stream.store.hashing import PlainLabelsError
 
 log = logging.getLogger(__name__)
 
@@ -196,4 +197,5 @@ def install(app: FastAPI) -> None:
     on(RequestValidationError, from_validation)
     on(CaptureError, from_capture)
     on(CostError, from_costs)
+    on(PlainLabelsError, lambda error: Problem("conflict", str(error)))
     on(UnknownZoneError, lambda error: invalid("zone", str(error)))

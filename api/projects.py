@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from api.door.access import Admin, Read, unknown_project
+from api.label_keys import hash_of
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem, invalid
 from api.receipts import RowsRemoved, TopicKept, kept_until, rows_removed, topics_kept
@@ -16,6 +17,7 @@ from api.services import services_of
 from api.shapes import Project, Strict
 from stream.store import deletion, projects
 from stream.store.aggregates import refresh_traffic
+from stream.store.hashing import hash_labels
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -31,6 +33,7 @@ NewId = Annotated[
 ]
 Name = Annotated[str, Field(max_length=256, examples=["Customer churn"])]
 ZoneName = Annotated[str, Field(max_length=64, description="An IANA name.", examples=["America/Toronto"])]
+Labels = Literal["plain", "hashed"]
 Id = Annotated[str, Path(max_length=256, examples=["proj_123"])]
 
 
@@ -43,6 +46,10 @@ class NewProject(Strict):
     dedupe_by_event_id: bool = Field(
         False, description="Count events of one `event_id` once; costs memory with traffic."
     )
+    labels: Labels = Field(
+        "plain",
+        description="`hashed`: category labels are stored as keyed hashes only; needs the setting `ML_GUARD_LABEL_KEY`.",
+    )
 
 
 class ProjectChange(Strict):
@@ -51,6 +58,9 @@ class ProjectChange(Strict):
     name: Name | None = Field(None, examples=["Customer churn"])
     zone: ZoneName | None = Field(None, examples=["America/Toronto"])
     dedupe_by_event_id: bool | None = None
+    labels: Labels | None = Field(
+        None, description="`hashed`, for good: those that are stored are replaced by their hashes too."
+    )
 
 
 class DeletionReceipt(BaseModel):
@@ -70,6 +80,7 @@ def _shown(project: projects.Project) -> dict[str, Any]:
         "zone": project.zone_at(datetime.now(UTC)),
         "zones": [{"zone": z.zone, "effective_from": z.effective_from} for z in project.zones],
         "dedupe_by_event_id": project.dedupe_by_event_id,
+        "labels": "plain" if project.label_key_id is None else "hashed",
         "created_at": project.created_at,
     }
 
@@ -96,7 +107,9 @@ async def create_project(request: Request, who: Admin, new: NewProject) -> Any:
     """A new project; needs a key for all projects."""
     if who.project_ids is not None:
         raise Problem("missing_scope", "Only a key for all projects may make one.", scope="admin")
-    async with services_of(request).database.connection() as connection:
+    services = services_of(request)
+    hide = hash_of(services, new.project_id) if new.labels == "hashed" else None
+    async with services.database.connection() as connection:
         try:
             made = await projects.create(
                 connection,
@@ -104,6 +117,7 @@ async def create_project(request: Request, who: Admin, new: NewProject) -> Any:
                 new.zone,
                 name=new.name,
                 dedupe_by_event_id=new.dedupe_by_event_id,
+                label_key_id=None if hide is None else hide.key_id,
             )
         except projects.ProjectExistsError as error:
             raise Problem("conflict", f"There is a project {new.project_id!r} already.") from error
@@ -124,13 +138,24 @@ async def read_project(request: Request, who: Read, project_id: Id) -> Any:
 
 @router.patch("/{project_id}", response_model=Project)
 async def change_project(request: Request, who: Admin, project_id: Id, change: ProjectChange) -> Any:
-    """A changed zone stands in `zones` with the midnight from which it holds."""
+    """A changed zone stands in `zones` with the midnight from which it holds.
+
+    `labels: hashed` replaces every label that the project has in the database, in one transaction, and there is no way back.
+    """
     if not change.model_fields_set:
-        raise invalid("body", "name at least one of name, zone, dedupe_by_event_id")
+        raise invalid("body", "name at least one of name, zone, dedupe_by_event_id, labels")
     if not who.sees(project_id):
         raise unknown_project(project_id)
-    async with services_of(request).database.connection() as connection:
-        changed = await projects.change(connection, project_id, **change.model_dump())
+    services = services_of(request)
+    hide = hash_of(services, project_id) if change.labels == "hashed" else None
+    async with services.database.connection() as connection:
+        if change.labels == "plain":
+            found = await projects.read(connection, project_ids=[project_id])
+            if any(project.label_key_id is not None for project in found):
+                raise Problem("conflict", "Hashed labels stay so: nobody can make them readable again.")
+        if hide is not None:
+            await hash_labels(connection, project_id, hide)
+        changed = await projects.change(connection, project_id, **change.model_dump(exclude={"labels"}))
     if changed is None:
         raise unknown_project(project_id)
     return _shown(changed)

@@ -13,12 +13,14 @@ from pydantic import Field
 from api.bridge.body import NDJSON, READ_S, gunzipped
 from api.database import reached
 from api.door.access import Operate, Read, the_project
+from api.label_keys import hash_of
 from api.problems import Problem
 from api.services import Services, services_of
 from api.shapes import BaselineFromData
 from stream.closing.choices import choices_for
 from stream.closing.reference import DataSet
 from stream.closing.transfer import preview_data, store_data
+from stream.store import projects
 from stream.store.baselines import read_settings
 from stream.weekdays import Weekdays
 
@@ -140,8 +142,16 @@ async def _read(
         )
     async with services.database.connection() as connection:
         settings = await read_settings(connection, project_id)
+        hashed = [
+            project.label_key_id
+            for project in await projects.read(connection, project_ids=[project_id])
+            if project.label_key_id is not None
+        ]
+    hide = hash_of(services, project_id, hashed[0]) if hashed else None
     data = DataSet(
-        lambda feature: choices_for(settings, model_id, endpoint, feature), services.settings.max_features
+        lambda feature: choices_for(settings, model_id, endpoint, feature),
+        services.settings.max_features,
+        hide,
     )
     async with services.data_sets:
         async for line in _lines(request):

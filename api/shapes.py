@@ -133,6 +133,9 @@ class Project(BaseModel):
     zone: str = Field(description="The IANA zone in force now.")
     zones: list[Zone]
     dedupe_by_event_id: bool
+    labels: Literal["plain", "hashed"] = Field(
+        description="`hashed`: category labels are stored as keyed hashes only."
+    )
     created_at: datetime
 
 

@@ -178,7 +178,7 @@ class Worker:
         await ensure_topics(settings)
         kafka = connection(settings)
         pool = await connect(settings.database_url)
-        catalog = Catalog(pool)
+        catalog = Catalog(pool, settings.label_key)
         await catalog.load()
         measures = WorkerMeasures()
         dead = DeadLetters(kafka, settings.dead_topic)

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import asyncpg
+from pydantic import SecretStr
 
 from stream.bins import FrozenBins
 from stream.days import Calendar, UnknownZoneError
+from stream.labels import LabelHash, label_hash
 from stream.store import catalog as stored
 from stream.store.catalog import BaselineKey, FeatureKey, ModelKey
 from stream.store.pool import Pool
@@ -34,6 +36,10 @@ class Project:
 
     Attributes
     ----------
+    hide : LabelHash or None
+        What takes the place of its labels.
+    key_missing : bool
+        Its labels are hashed with a key that this worker has not: nothing of it can be folded.
     models : set of (model, endpoint)
         Those that it has; also such as a checkpoint is still to write.
     registered : set of (model, endpoint)
@@ -43,6 +49,8 @@ class Project:
     project_id: str
     calendar: Calendar
     dedupe_by_event_id: bool = False
+    hide: LabelHash | None = None
+    key_missing: bool = False
     models: set[tuple[str, str]] = field(default_factory=set)
     registered: set[tuple[str, str]] = field(default_factory=set)
 
@@ -50,12 +58,14 @@ class Project:
 class Catalog:
     """Projects by id, active baseline versions by model, frozen bins by version."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, label_secret: SecretStr | None = None) -> None:
         self._pool = pool
+        self._label_secret = label_secret
         self.generation = 0
         self.projects: dict[str, Project] = {}
         self.active: dict[ModelKey, list[tuple[int, Weekdays]]] = {}
         self._bins: dict[BaselineKey, Bins] = {}
+        self._label_keys: dict[str, str | None] = {}
 
     async def load(self) -> None:
         """Read all of it, and the generation first, so that a change in between is read again."""
@@ -64,11 +74,17 @@ class Catalog:
             projects = await stored.read_projects(connection)
             models = await stored.read_models(connection)
             active = await stored.read_active_versions(connection)
+            keys = {row.project_id: row.label_key_id for row in projects}
+            renamed = {name for name, key in keys.items() if key != self._label_keys.get(name)}
+            kept = {key: bins for key, bins in self._bins.items() if key[0] not in renamed}
             wanted = {
                 (*model, version) for model, versions in active.items() for version, _ in versions
-            } - self._bins.keys()
-            self._bins.update(await stored.read_bins(connection, wanted))
-        self.projects = {row.project_id: project for row in projects if (project := _project(row, models))}
+            } - kept.keys()
+            self._bins = kept | await stored.read_bins(connection, wanted)
+        self.projects = {
+            row.project_id: project for row in projects if (project := self._project(row, models))
+        }
+        self._label_keys = keys
         self.active = active
         self.generation = generation
 
@@ -104,11 +120,12 @@ class Catalog:
     async def bins_of(self, keys: Iterable[BaselineKey]) -> dict[BaselineKey, Bins]:
         """The frozen bins of these versions, old ones too; empty for a version that does not exist."""
         wanted = set(keys)
-        missing = wanted - self._bins.keys()
-        if missing:
+        while missing := wanted - self._bins.keys():
+            label_keys = self._label_keys
             async with self._pool.acquire() as connection:
                 found = await stored.read_bins(connection, missing)
-            self._bins.update({key: found.get(key, {}) for key in missing})
+            if label_keys is self._label_keys:
+                self._bins.update({key: found.get(key, {}) for key in missing})
         return {key: self._bins[key] for key in wanted}
 
     def active_bins(self, model: ModelKey, day: date) -> tuple[int | None, Bins]:
@@ -116,12 +133,21 @@ class Catalog:
         version = version_on(day, self.active.get(model, ()))
         return version, {} if version is None else self._bins.get((*model, version), {})
 
-
-def _project(row: stored.ProjectRow, models: dict[str, set[tuple[str, str]]]) -> Project | None:
-    try:
-        calendar = Calendar(row.zones)
-    except UnknownZoneError as error:
-        log.error("project %s cannot be folded: %s", row.project_id, error)
-        return None
-    known = models.get(row.project_id, set())
-    return Project(row.project_id, calendar, row.dedupe_by_event_id, set(known), set(known))
+    def _project(self, row: stored.ProjectRow, models: dict[str, set[tuple[str, str]]]) -> Project | None:
+        try:
+            calendar = Calendar(row.zones)
+        except UnknownZoneError as error:
+            log.error("project %s cannot be folded: %s", row.project_id, error)
+            return None
+        known = models.get(row.project_id, set())
+        hide = None if row.label_key_id is None else label_hash(self._label_secret, row.project_id)
+        missing = row.label_key_id is not None and (hide is None or hide.key_id != row.label_key_id)
+        if missing:
+            log.error(
+                "project %s: its events become dead letters, since ML_GUARD_LABEL_KEY is not the key that its labels "
+                "are hashed with; set it, then `ml-guard dead replay --reason label_key_missing`",
+                row.project_id,
+            )
+        return Project(
+            row.project_id, calendar, row.dedupe_by_event_id, hide, missing, set(known), set(known)
+        )

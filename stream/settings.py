@@ -136,6 +136,12 @@ class Settings(BaseSettings):
         validation_alias="AWS_CE_REGION",
         description="The region of AWS's Cost Explorer; else `AWS_DEFAULT_REGION`, else us-east-1 (docs/costs.md).",
     )
+    label_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="The secret under which projects that say so have their category labels hashed (docs/privacy.md); the "
+        "same for API and workers, kept for as long as their hashes are to stay comparable.",
+    )
     grafana_password: SecretStr | None = Field(
         None,
         description="The password of the database login `ml_guard_grafana`, which `ml-guard migrate` makes for reading "

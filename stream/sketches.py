@@ -18,7 +18,7 @@ import copy
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +42,8 @@ _NUMERIC_HEADER = struct.Struct(
 )  # format, CRC-32 of what follows it, non_finite, mean (high, low), m2
 _CATEGORY_HEADER = struct.Struct("<BI")  # format, CRC-32 of what follows it
 _CHECKED_FROM = 5
+_LABELS_AT, _WEIGHTS_AT = 8, 32
+"""Where the library's form of a map that is not empty has the number of labels, and where their weights begin."""
 
 
 class SketchError(ValueError):
@@ -314,6 +316,19 @@ class CategorySketch:
         twin._map = copy.copy(self._map)
         return twin
 
+    def renamed(self, rename: Callable[[str], str]) -> CategorySketch:
+        """The same counts, bounds and total under other names, one for each label.
+
+        >>> sketch = CategorySketch()
+        >>> sketch.update({"CA": 3, "US": 5})
+        >>> sketch.renamed(str.lower).items()[0].label
+        'us'
+        """
+        twin = CategorySketch()
+        if self.distinct:
+            twin._map = frequent_strings_sketch.deserialize(_renamed(self._map.serialize(), rename))
+        return twin
+
     def to_bytes(self) -> bytes:
         """The whole state; the first byte is the format's version."""
         return _sealed(_CATEGORY_HEADER.pack(_CATEGORY_FORMAT, 0) + self._map.serialize())
@@ -340,6 +355,19 @@ class CategorySketch:
                 f"category sketch has another map size than 2**{LG_MAP}, this build's"
             )
         return sketch
+
+
+def _renamed(data: bytes, rename: Callable[[str], str]) -> bytes:
+    """A serialized map of labels with other labels: a head, a weight for each, and each behind its length."""
+    (labels,) = struct.unpack_from("<I", data, _LABELS_AT)
+    at = _WEIGHTS_AT + 8 * labels
+    parts = [data[:at]]
+    for _ in range(labels):
+        (size,) = struct.unpack_from("<I", data, at)
+        label = rename(data[at + 4 : at + 4 + size].decode()).encode()
+        parts.append(struct.pack("<I", len(label)) + label)
+        at += 4 + size
+    return b"".join(parts)
 
 
 def _sealed(data: bytes) -> bytes:

@@ -29,10 +29,20 @@ def list_projects(*, limit: int | None = None) -> Listing[s.Project]:
 
 
 def create_project(
-    project_id: str, *, zone: str, name: str | None = None, dedupe_by_event_id: bool | None = None
+    project_id: str,
+    *,
+    zone: str,
+    name: str | None = None,
+    dedupe_by_event_id: bool | None = None,
+    labels: str | None = None,
 ) -> Call[s.Project]:
-    """Create a project whose days are those of `zone`, an IANA name such as America/Toronto."""
-    body = given(project_id=project_id, zone=zone, name=name, dedupe_by_event_id=dedupe_by_event_id)
+    """Create a project whose days are those of `zone`, an IANA name such as America/Toronto.
+
+    With `labels="hashed"` its category labels are stored as keyed hashes only.
+    """
+    body = given(
+        project_id=project_id, zone=zone, name=name, dedupe_by_event_id=dedupe_by_event_id, labels=labels
+    )
     return Call("POST", "/projects", s.Project, body=body)
 
 
@@ -47,9 +57,10 @@ def update_project(
     name: str | None = None,
     zone: str | None = None,
     dedupe_by_event_id: bool | None = None,
+    labels: str | None = None,
 ) -> Call[s.Project]:
-    """Change a project; a new zone holds from its next midnight on."""
-    body = given(name=name, zone=zone, dedupe_by_event_id=dedupe_by_event_id)
+    """Change a project; a new zone holds from its next midnight on, `labels="hashed"` for good."""
+    body = given(name=name, zone=zone, dedupe_by_event_id=dedupe_by_event_id, labels=labels)
     return Call("PATCH", f"/projects/{segment(project_id)}", s.Project, body=body)
 
 

@@ -35,6 +35,7 @@ Reason = Literal[
     "too_many_features",
     "record_too_large",
     "cap_exceeded",
+    "label_key_missing",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why an event is a dead letter. The SDK itself finds the first four and `too_many_features`."""

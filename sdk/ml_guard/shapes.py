@@ -73,6 +73,8 @@ class Project(Shape, frozen=True, kw_only=True):
     name: str = ""
     zones: list[ZonePeriod] = []
     dedupe_by_event_id: bool = False
+    labels: str = "plain"
+    """`hashed` where category labels are stored as keyed hashes only."""
     created_at: datetime | None = None
 
 

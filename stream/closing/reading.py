@@ -25,7 +25,7 @@ from stream.weekdays import version_on
 _BASELINES_KEPT = 256
 """Unpacked baselines in memory, some 100 KB each; a version never changes, so only memory limits them."""
 
-_CacheKey = tuple[str, str, str, int | None, datetime | None]
+_CacheKey = tuple[str, str, str, int | None, datetime | None, bool]
 
 
 class CalculationError(Exception):
@@ -100,13 +100,14 @@ class StateReader:
         return Calculation(state, await self._unpacked(connection, chosen), counts)
 
     async def _unpacked(self, connection: Connection, baseline: Baseline) -> ScoringBaseline:
-        # `captured_at` tells apart versions of a project that was deleted and made anew.
+        # `captured_at` tells apart versions of a project that was deleted and made anew; labels may become hashes.
         key = (
             baseline.project_id,
             baseline.model_id,
             baseline.endpoint,
             baseline.version,
             baseline.captured_at,
+            baseline.labels_hashed,
         )
         found = self._baselines.get(key)
         if found is None:

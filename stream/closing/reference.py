@@ -21,7 +21,7 @@ from stream.bins import LABELS_KNOWN, Floats, FrozenBins, Kind, freeze, freeze_v
 from stream.closing.choices import Choices, choose_kind
 from stream.closing.errors import DataSetError
 from stream.closing.rows import LATENCY, PREDICTION, PROBABILITY
-from stream.labels import labels_of
+from stream.labels import LabelHash, labels_of
 from stream.sketches import CategorySketch
 from stream.store.baselines import BaselineFeature
 
@@ -68,10 +68,14 @@ class DataSet:
         What the project has set for a feature.
     columns_most : int
         How many features it may have, the built-in ones left out.
+    hide : LabelHash, optional
+        What takes the place of its labels.
     """
 
-    def __init__(self, choices: Callable[[str], Choices], columns_most: int) -> None:
-        self._choices, self._columns_most = choices, columns_most
+    def __init__(
+        self, choices: Callable[[str], Choices], columns_most: int, hide: LabelHash | None = None
+    ) -> None:
+        self._choices, self._columns_most, self._hide = choices, columns_most, hide
         self._column: _Column | None = None
         self._seen: set[str] = set()
         self._hash = hashlib.sha256()
@@ -117,7 +121,7 @@ class DataSet:
         self._seen.add(name)
         if len(self._seen - {LATENCY, PREDICTION, PROBABILITY}) > self._columns_most:
             raise DataSetError(f"the data set has more than {self._columns_most} features: leave some out")
-        return _Column(name)
+        return _Column(name, self._hide)
 
     async def _finish(self) -> None:
         column = self._column
@@ -140,8 +144,9 @@ class DataSet:
 class _Column:
     """The values of a column, by kind."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hide: LabelHash | None) -> None:
         self.name = name
+        self._hide = hide
         self.rows = 0
         self._numbers: list[Floats] = []
         self._truths: Counter[str] = Counter()
@@ -161,7 +166,7 @@ class _Column:
             self._count(v for v in values if type(v) is str)
 
     def _count(self, texts: Iterable[str]) -> None:
-        self._labels.update(labels_of(texts))
+        self._labels.update(labels_of(texts, self._hide))
         if self._sketch is None and len(self._labels) > LABELS_MOST:
             self._sketch = CategorySketch()
         if self._sketch is not None:

@@ -77,6 +77,8 @@ class Checkpoint:
             If another worker has claimed the partition.
         DuplicateBatchError
             If another partition has taken one of its batches first.
+        ProjectChangedError
+            If a project was deleted, or its labels are to be hashed by now.
         """
         shard, work = self.partition.number, self.work
         async with pool.acquire() as connection, connection.transaction():
@@ -93,7 +95,7 @@ class Checkpoint:
             )
             failpoints.passing("after_fence")
             await deletion.require_projects(
-                connection, {row.project_id for row in self.ledger} - {ledger.UNATTRIBUTED}
+                connection, {row.project_id for row in self.ledger} - {ledger.UNATTRIBUTED}, work.label_keys
             )
             await batches.note_seen(connection, work.seen.values())
             await catalog.register_models(connection, work.models, now)

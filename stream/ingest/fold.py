@@ -15,7 +15,7 @@ from stream.bins import Kind
 from stream.ingest.columns import Value
 from stream.ingest.sorting import ModelDayEvents
 from stream.ingest.state import ModelDay
-from stream.labels import labels_of
+from stream.labels import LabelHash, labels_of
 
 LATENCY, PREDICTION, PROBABILITY = "@latency_ms", "@y_pred", "@y_proba"
 BUILT_IN = frozenset({LATENCY, PREDICTION, PROBABILITY})
@@ -27,18 +27,18 @@ def fold(state: ModelDay, group: ModelDayEvents, max_features: int) -> int:
     events, instants_us = group.events, group.instants_us
     state.saw(len(events), int(instants_us.min()), int(instants_us.max()))
     _fold_column(state, LATENCY, [event.latency_ms for event in events])
-    _fold_column(state, PREDICTION, [event.y_pred for event in events])
+    _fold_column(state, PREDICTION, [event.y_pred for event in events], group.hide)
     _fold_column(state, PROBABILITY, [event.y_proba for event in events])
     left_out, most = 0, max_features + len(state.names & BUILT_IN)
     for name, column in group.columns:
         if name not in state.names and len(state.names) >= most:
             left_out += sum(value is not None for value in column)
             continue
-        _fold_column(state, name, column)
+        _fold_column(state, name, column, group.hide)
     return left_out
 
 
-def _fold_column(state: ModelDay, name: str, column: Sequence[Value]) -> None:
+def _fold_column(state: ModelDay, name: str, column: Sequence[Value], hide: LabelHash | None = None) -> None:
     types = set(map(type, column))
     for kind in types:
         if kind is _NONE:
@@ -51,4 +51,5 @@ def _fold_column(state: ModelDay, name: str, column: Sequence[Value]) -> None:
             labels = Counter({"true": true, "false": len(values) - true})
             state.feature(name, Kind.BOOLEAN).update_labels(+labels)
         else:
-            state.feature(name, Kind.CATEGORICAL).update_labels(labels_of(values))  # type: ignore[arg-type]
+            labels = labels_of(values, hide)  # type: ignore[arg-type]
+            state.feature(name, Kind.CATEGORICAL).update_labels(labels)

@@ -74,6 +74,8 @@ class Folder:
         self._note(partition, records, again, found)
         for group, day in zip(found.groups, states, strict=True):
             self.values_over_cap += fold(day, group, self._settings.max_model_features)
+            key_id = None if group.hide is None else group.hide.key_id
+            partition.work.label_keys.add((group.model[0], key_id))
             partition.work.add_traffic(group)
         partition.folded = batch.hi
         return len(records.events)

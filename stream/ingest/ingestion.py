@@ -27,7 +27,7 @@ from stream.ingest.work import Partition
 from stream.measures import WorkerMeasures
 from stream.settings import Settings
 from stream.store.batches import DuplicateBatchError
-from stream.store.deletion import ProjectGoneError
+from stream.store.deletion import ProjectChangedError
 from stream.store.fence import FenceLostError
 from stream.store.pool import Pool
 
@@ -168,7 +168,7 @@ class Ingestion:
         async with partition.writing:
             try:
                 written = await self._write(partition)
-            except (FenceLostError, DuplicateBatchError, ProjectGoneError) as error:
+            except (FenceLostError, DuplicateBatchError, ProjectChangedError) as error:
                 log.warning("%s", error)
                 written = None
             except (*DATABASE_ERRORS, KafkaError) as error:

@@ -17,6 +17,7 @@ from stream.days import Day
 from stream.ingest.columns import Columns, Value, columns
 from stream.ingest.decode import DeadLetter, ModelKey, RecordReader, Records
 from stream.ingest.timestamps import parse_column
+from stream.labels import LabelHash
 from stream.store.batches import BatchKey
 from stream.store.ledger import UNATTRIBUTED
 
@@ -40,6 +41,7 @@ class ModelDayEvents:
     events: list[Event]
     instants_us: Instants
     columns: Columns
+    hide: LabelHash | None = None
 
 
 @dataclass(slots=True)
@@ -109,6 +111,11 @@ class Sorter:
                 for position in positions:
                     records.bury(position, "unknown_project", detail)
                 continue
+            if project.key_missing:
+                detail = "the worker has not the key of its labels: set ML_GUARD_LABEL_KEY to it, then replay"
+                for position in positions:
+                    records.bury(position, "label_key_missing", detail, project.project_id)
+                continue
             kept, instants = self._dated(records, project, positions)
             if kept:
                 self._sort_model(found, records, project, model, kept, instants, duplicates)
@@ -177,7 +184,7 @@ class Sorter:
                 project.models.add((model[1], model[2]))
                 found.new_models.add(model)
             self._count(found, key, day, len(taken))
-            found.groups.append(ModelDayEvents(model, day, taken, at_us, table))
+            found.groups.append(ModelDayEvents(model, day, taken, at_us, table, project.hide))
 
     @staticmethod
     def _count(found: Sorted, key: DayKey, day: Day, events: int, *, duplicate: bool = False) -> None:

@@ -39,6 +39,8 @@ class Work:
     changed: set[ModelDayKey] = field(default_factory=set)
     days: set[ChangedDay] = field(default_factory=set)
     models: set[ModelKey] = field(default_factory=set)
+    label_keys: set[tuple[str, str | None]] = field(default_factory=set)
+    """How the labels of each project were folded: the key's id, or None where they were left as they are."""
     traffic: dict[ModelKey, list[tuple[Instants, Floats]]] = field(default_factory=lambda: defaultdict(list))
     events: int = 0
 

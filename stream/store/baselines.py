@@ -11,6 +11,7 @@ import numpy as np
 
 from stream.bins import FrozenBins, Kind
 from stream.store.closing import CAPTURE_SHARD
+from stream.store.hashing import require_hashes
 from stream.store.pool import Connection
 from stream.weekdays import Weekdays, displaces
 
@@ -72,6 +73,7 @@ class Baseline:
     data_sha256: str | None = None
     data_rows: int | None = None
     copied_from: str | None = None
+    labels_hashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class FeatureSetting:
 
 
 _BASELINE = """project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end, events,
-               captured_at, captured_by, note, weekdays, data_name, data_sha256, data_rows, copied_from"""
+               captured_at, captured_by, note, weekdays, data_name, data_sha256, data_rows, copied_from,
+               labels_hashed"""
 
 _FEATURE = """feature, kind, n, missing, edges, labels, other_labels, shares, share_errors, warning, drift, ignored,
               minimum, maximum, mean, stddev, quantiles"""
@@ -194,15 +197,22 @@ async def lock_model(connection: Connection, project_id: str, model_id: str, end
 async def insert_baseline(
     connection: Connection, baseline: Baseline, features: Sequence[BaselineFeature]
 ) -> Baseline:
-    """Store the next version and make it the active one of its weekdays. The model must be locked."""
+    """Store the next version and make it the active one of its weekdays. The model must be locked.
+
+    Raises
+    ------
+    PlainLabelsError
+    """
     key = (baseline.project_id, baseline.model_id, baseline.endpoint)
+    hashed = await require_hashes(connection, baseline.project_id, lambda: _labels(features))
     await _make_way(connection, key, baseline.weekdays)
     row = await connection.fetchrow(
         f"""insert into ml_guard.baseline
                 (project_id, model_id, endpoint, version, active, days, day_starts, window_start, window_end,
-                 events, captured_by, note, weekdays, data_name, data_sha256, data_rows, copied_from)
+                 events, captured_by, note, weekdays, data_name, data_sha256, data_rows, copied_from,
+                 labels_hashed)
             select $1, $2, $3, coalesce(max(version), 0) + 1, true, $4, $5, $6, $7, $8, $9, $10, $11::smallint[],
-                $12, $13, $14, $15
+                $12, $13, $14, $15, $16
             from ml_guard.baseline where project_id = $1 and model_id = $2 and endpoint = $3
             returning {_BASELINE}""",  # noqa: S608
         *key,
@@ -218,6 +228,7 @@ async def insert_baseline(
         baseline.data_sha256,
         baseline.data_rows,
         baseline.copied_from,
+        hashed,
     )
     stored = _baseline(row)
     names = ", ".join(BaselineFeature.__slots__)
@@ -228,6 +239,12 @@ async def insert_baseline(
         [(*key, stored.version, *_stored_values(feature)) for feature in features],
     )
     return stored
+
+
+def _labels(features: Sequence[BaselineFeature]) -> set[str]:
+    """Every label that these features name."""
+    of_text = [feature for feature in features if feature.kind == Kind.CATEGORICAL]
+    return {label for one in of_text for label in (*(one.labels or ()), *(one.other_labels or ()))}
 
 
 async def set_active(

@@ -27,6 +27,7 @@ class ProjectRow:
 
     project_id: str
     dedupe_by_event_id: bool
+    label_key_id: str | None
     zones: tuple[tuple[int, str], ...]
 
 
@@ -38,16 +39,18 @@ async def read_generation(connection: Connection) -> int:
 async def read_projects(connection: Connection) -> list[ProjectRow]:
     """All projects that have a zone."""
     rows = await connection.fetch(
-        """select p.project_id, p.dedupe_by_event_id, z.effective_from, z.zone
+        """select p.project_id, p.dedupe_by_event_id, p.label_key_id, z.effective_from, z.zone
              from ml_guard.project p join ml_guard.project_zone z using (project_id)
             order by p.project_id, z.effective_from"""
     )
     zones: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    dedupe: dict[str, bool] = {}
-    for project_id, by_event_id, effective_from, zone in rows:
+    settings: dict[str, tuple[bool, str | None]] = {}
+    for project_id, by_event_id, label_key_id, effective_from, zone in rows:
         zones[project_id].append((_instant(effective_from), zone))
-        dedupe[project_id] = by_event_id
-    return [ProjectRow(project_id, dedupe[project_id], tuple(found)) for project_id, found in zones.items()]
+        settings[project_id] = by_event_id, label_key_id
+    return [
+        ProjectRow(project_id, *settings[project_id], tuple(found)) for project_id, found in zones.items()
+    ]
 
 
 def _instant(value: datetime) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +25,11 @@ order by c.relname = 'project', c.relname
 """
 
 
-class ProjectGoneError(Exception):
+class ProjectChangedError(Exception):
+    """What was folded for a project cannot be written any more, and is read again."""
+
+
+class ProjectGoneError(ProjectChangedError):
     """A project that a checkpoint writes for has been deleted: its events are read again, and are then nobody's."""
 
 
@@ -123,15 +127,37 @@ def count_of(tag: str) -> int:
     return int(tag.rpartition(" ")[2])
 
 
-async def require_projects(connection: Connection, project_ids: Iterable[str]) -> None:
-    """Hold these projects until the transaction ends. Raises `ProjectGoneError` if one is not there."""
+async def require_projects(
+    connection: Connection, project_ids: Iterable[str], label_keys: Collection[tuple[str, str | None]] = ()
+) -> None:
+    """Hold these projects until the transaction ends.
+
+    Parameters
+    ----------
+    label_keys : collection of (project, key_id)
+        How their labels were folded.
+
+    Raises
+    ------
+    ProjectGoneError
+        If a project is not there.
+    ProjectChangedError
+        If a project's labels are to be hashed otherwise by now.
+    """
     wanted = set(project_ids)
     rows = await connection.fetch(
-        "select project_id from ml_guard.project where project_id = any($1::text[]) for key share",
+        """select project_id, label_key_id from ml_guard.project where project_id = any($1::text[])
+           for key share""",
         sorted(wanted),
     )
-    gone = wanted - {row["project_id"] for row in rows}
+    keys = {row["project_id"]: row["label_key_id"] for row in rows}
+    gone = wanted - keys.keys()
     if gone:
         raise ProjectGoneError(
             f"deleted meanwhile: {', '.join(sorted(gone))}; what was read of it is read again"
+        )
+    changed = {project for project, key in label_keys if keys.get(project) != key}
+    if changed:
+        raise ProjectChangedError(
+            f"labels are to be hashed by now: {', '.join(sorted(changed))}; what was read of it is read again"
         )

@@ -34,6 +34,7 @@ class Project:
     dedupe_by_event_id: bool
     created_at: datetime
     zones: tuple[Zone, ...]
+    label_key_id: str | None = None
 
     def zone_at(self, instant: datetime) -> str:
         """The zone in force at the instant."""
@@ -47,17 +48,24 @@ class Project:
 
 
 async def create(
-    connection: Connection, project_id: str, zone: str, *, name: str, dedupe_by_event_id: bool
+    connection: Connection,
+    project_id: str,
+    zone: str,
+    *,
+    name: str,
+    dedupe_by_event_id: bool,
+    label_key_id: str | None = None,
 ) -> Project:
     """Add a project that is in `zone` from the beginning of time. Raises `ProjectExistsError`, `UnknownZoneError`."""
     load_zone(zone)
     async with connection.transaction():
         added = await connection.fetchval(
-            """insert into ml_guard.project (project_id, name, dedupe_by_event_id) values ($1, $2, $3)
-            on conflict do nothing returning created_at""",
+            """insert into ml_guard.project (project_id, name, dedupe_by_event_id, label_key_id)
+            values ($1, $2, $3, $4) on conflict do nothing returning created_at""",
             project_id,
             name,
             dedupe_by_event_id,
+            label_key_id,
         )
         if added is None:
             raise ProjectExistsError(project_id)
@@ -66,7 +74,7 @@ async def create(
             project_id,
             zone,
         )
-    return Project(project_id, name, dedupe_by_event_id, added, (Zone(zone, None),))
+    return Project(project_id, name, dedupe_by_event_id, added, (Zone(zone, None),), label_key_id)
 
 
 async def read(
@@ -78,7 +86,7 @@ async def read(
 ) -> list[Project]:
     """Projects by name: those of `project_ids` (None: all) that come after `after`."""
     rows = await connection.fetch(
-        """select project_id, name, dedupe_by_event_id, created_at,
+        """select project_id, name, dedupe_by_event_id, created_at, label_key_id,
             array(select z.zone from ml_guard.project_zone z where z.project_id = p.project_id
                 order by z.effective_from) as zones,
             array(select z.effective_from from ml_guard.project_zone z where z.project_id = p.project_id
@@ -100,6 +108,7 @@ async def read(
                 Zone(zone, None if position == 0 else since)
                 for position, (zone, since) in enumerate(zip(row["zones"], row["since"], strict=True))
             ),
+            row["label_key_id"],
         )
         for row in rows
     ]

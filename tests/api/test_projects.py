@@ -28,6 +28,7 @@ def test_a_made_project_shows_its_zone_from_the_beginning_of_time(door: Door) ->
             "zone": "America/Toronto",
             "zones": [{"zone": "America/Toronto", "effective_from": None}],
             "dedupe_by_event_id": False,
+            "labels": "plain",
             "created_at": None,
         }
         again = client.post("/projects", json={"project_id": "churn", "zone": "UTC"})

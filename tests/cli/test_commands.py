@@ -222,6 +222,20 @@ def test_dead_letters_are_replayed_by_reason(api: FakeApi, typed: Type) -> None:
     assert asked(api)[3] == {"reason": "unknown_project"}
 
 
+def test_labels_are_hashed_after_a_question_or_a_yes(
+    api: FakeApi, typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.give("PATCH", "/projects/shop", PROJECT | {"labels": "hashed"})
+    api.give("POST", "/projects", PROJECT | {"labels": "hashed"}, 201)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    seen = typed("project", "hash-labels", "shop")
+    assert (seen.code, api.asked) == (130, [])
+    assert "hashed" in typed("project", "hash-labels", "shop", "--yes").out
+    assert asked(api)[3] == {"labels": "hashed"}
+    typed("project", "create", "shop", "--zone", "UTC", "--hash-labels")
+    assert asked(api)[3]["labels"] == "hashed"
+
+
 def test_a_capture_from_a_file_sends_its_columns_and_shows_what_to_look_at(
     api: FakeApi, typed: Type, tmp_path: Path
 ) -> None:

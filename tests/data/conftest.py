@@ -14,11 +14,15 @@ from tests.ingest.product import TUESDAY, Product, in_toronto, local
 
 __all__ = ["make_bench"]
 
+LABEL_KEY = "a secret of the tests"
+
 
 @pytest.fixture(scope="module")
 def door(module_database_url: str) -> Iterator[Door]:
     """The API; no broker answers, which nothing here needs."""
-    settings = Settings(kafka="127.0.0.1:9", database_url=module_database_url, demo_key=DEMO)
+    settings = Settings(
+        kafka="127.0.0.1:9", database_url=module_database_url, demo_key=DEMO, label_key=LABEL_KEY
+    )  # type: ignore[arg-type]
     with served(settings) as address:
         yield Door(address, settings)
 

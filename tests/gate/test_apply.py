@@ -16,6 +16,7 @@ from tests.api.conftest import DEMO, Door
 GUARD = """\
 project: {project}
 zone: America/Toronto
+labels: hashed
 features:
   - {{feature: customer_number, ignore: true}}
   - model: churn_v1
@@ -48,15 +49,17 @@ def test_a_file_is_shown_applied_and_then_already_so(
         assert made["changes"] == seen["changes"]
         assert [(one["line"], one["field"], one["wanted"]) for one in made["changes"]] == [
             (2, "zone", "America/Toronto"),
-            (4, "ignored", True),
-            (7, "bins", 20),
-            (8, "warning", 0.15),
-            (9, "drift", 0.3),
-            (11, "condition", "drift"),
-            (11, "days", 2),
-            (11, "cooldown_minutes", 120),
+            (3, "labels", "hashed"),
+            (5, "ignored", True),
+            (8, "bins", 20),
+            (9, "warning", 0.15),
+            (10, "drift", 0.3),
+            (12, "condition", "drift"),
+            (12, "days", 2),
+            (12, "cooldown_minutes", 120),
         ]
         assert client.projects.get(project).zone == "America/Toronto"
+        assert client.projects.get(project).labels == "hashed"
         settings = {one.feature: one for one in client.feature_settings.list(project_id=project)}
         assert settings["customer_number"].ignored
         assert (settings["age"].model_id, settings["age"].bins, settings["age"].drift) == (
@@ -88,6 +91,7 @@ def test_a_file_is_shown_applied_and_then_already_so(
     [
         ("zone: UTC\n", "line 1: `project` is missing"),
         ("project: shop\nzones: UTC\n", "line 2: `zones` is not known"),
+        ("project: shop\nlabels: secret\n", "line 2: `labels` must be plain or hashed"),
         ("project: shop\nfeatures:\n  - feature: age\n    bin: 3\n", "line 4: `bin` is not known"),
         ("project: shop\nfeatures:\n  - feature: age\n    bins: many\n", "line 4: `bins` must be a whole number"),
         ("project: shop\nfeatures:\n  - feature: age\n    bins: true\n", "line 4: `bins` must be a whole number"),

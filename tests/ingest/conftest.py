@@ -221,12 +221,13 @@ async def benches(database_url: str) -> AsyncIterator[MakeBench]:
         if not pools:
             await add_project(pool, "p")
         pools.append(pool)
-        catalog = Catalog(pool)
+        clock = settings.pop("clock", lambda: NOW)
+        chosen = Settings(topic=TOPIC, database_url=database_url, **settings)
+        catalog = Catalog(pool, chosen.label_key)
         await catalog.load()
         dead = FakeDeadLetters()
-        clock = settings.pop("clock", lambda: NOW)
         ingestion = Ingestion(
-            Settings(topic=TOPIC, database_url=database_url, **settings),
+            chosen,
             pool,
             catalog,
             dead,  # type: ignore[arg-type]

@@ -117,6 +117,10 @@ class Product:
         )
         return {row["feature"]: dict(row) | {"bins": json.loads(row["bins"] or "[]")} for row in found}
 
+    async def leads(self) -> Lease:
+        """Lead again, after something has ended every lease."""
+        return await _leads(self.worker)
+
     async def version(self, day: date) -> int | None:
         found: int | None = await self.worker.value(
             "select baseline_version from ml_guard.metric_day where project_id = 'w' and day = $1", day
@@ -124,19 +128,24 @@ class Product:
         return found
 
 
+async def _leads(worker: Bench) -> Lease:
+    async with worker.pool.acquire() as connection:
+        lease = await take(connection, CLOSER, "test", timedelta(hours=1))
+    assert lease is not None
+    return lease
+
+
 @asynccontextmanager
-async def in_toronto(make_bench: MakeBench, now: datetime) -> AsyncIterator[Product]:
+async def in_toronto(make_bench: MakeBench, now: datetime, **settings: Any) -> AsyncIterator[Product]:
     """A project `w` in Toronto that has had no event."""
     clock = Clock(now)
-    worker: Bench = await make_bench(clock=clock)
+    worker: Bench = await make_bench(clock=clock, **settings)
     await worker.fetch("truncate ml_guard.metric_day, ml_guard.feature_day, ml_guard.feature_hour")
     await worker.fetch("update ml_guard.lease set holder = null, expires_at = '-infinity'")
     await add_project(worker.pool, "w", ZONE)
     await worker.catalog.poll()
     await worker.claim()
-    async with worker.pool.acquire() as connection:
-        lease = await take(connection, CLOSER, "test", timedelta(hours=1))
-    assert lease is not None
+    lease = await _leads(worker)
     executor = ThreadPoolExecutor(1)
 
     hours = HourKeeper(clock)

@@ -146,6 +146,17 @@ def test_up_to_k_values_everything_is_exact(name: str, n: int) -> None:
     np.testing.assert_allclose(sketch.cdf(edges), [(values <= edge).mean() for edge in edges], rtol=1e-12)
 
 
+def test_renamed_labels_keep_counts_bounds_and_total_while_exact_and_while_estimating() -> None:
+    for distinct in (0, 1, 40, 30_000):
+        sketch = labels_of({f"label {n} é": 1 + 60_000 // (n + 1) for n in range(distinct)})
+        twin = CategorySketch.from_bytes(sketch.renamed(lambda label: f"#{label}, renamed").to_bytes())
+        renamed = [item._replace(label=f"#{item.label}, renamed") for item in sketch.items()]
+        assert sorted(twin.items()) == sorted(renamed)
+        assert (twin.n, twin.exact, twin.error) == (sketch.n, distinct < 30_000, sketch.error)
+        twin.merge(labels_of({"one more": 5}))
+        assert twin.n == sketch.n + 5
+
+
 def test_a_sketch_of_nothing_says_so() -> None:
     sketch = NumericSketch()
     assert sketch.n == sketch.non_finite == 0

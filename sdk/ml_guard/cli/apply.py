@@ -57,7 +57,7 @@ def apply(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a project as a YAML file says: its zone, how features are binned and judged, alert policies.
+    """Make a project as a YAML file says: zone, hashed labels, how features are binned and judged, alert policies.
 
     Applying a file again changes nothing. What the file does not name stays as it is. The whole file is checked before
     anything is changed; keys that are not known are refused, with their lines.
@@ -84,7 +84,8 @@ def _steps(api: MLGuardClient, guard: Guard) -> list[_Step]:
     steps = [
         _zone(
             api, guard, None if project is None else project.zones[-1].zone if project.zones else project.zone
-        )
+        ),
+        _labels(api, guard, "plain" if project is None else project.labels),
     ]
     there = [] if project is None else api.feature_settings.list(project_id=guard.project_id)
     settings = {(one.model_id, one.endpoint, one.feature): one for one in there}
@@ -104,10 +105,17 @@ def _zone(api: MLGuardClient, guard: Guard, now: str | None) -> _Step:
     zone = guard.zone
     if zone is None or zone == now:
         return [], lambda: None
-    changes = [Change(guard.zone_line, f"project {guard.project_id}", "zone", now, zone)]
+    changes = [Change(guard.lines["zone"], f"project {guard.project_id}", "zone", now, zone)]
     if now is None:
         return changes, lambda: api.projects.create(guard.project_id, zone=zone)
     return changes, lambda: api.projects.update(guard.project_id, zone=zone)
+
+
+def _labels(api: MLGuardClient, guard: Guard, now: str) -> _Step:
+    if guard.labels in (None, now):
+        return [], lambda: None
+    change = Change(guard.lines["labels"], f"project {guard.project_id}", "labels", now, guard.labels)
+    return [change], lambda: api.projects.update(guard.project_id, labels=guard.labels)
 
 
 def _feature(api: MLGuardClient, guard: Guard, entry: Entry, now: Any) -> _Step:

@@ -2,6 +2,7 @@
 
 project: shop
 zone: America/Toronto
+labels: hashed
 features:
   - {feature: customer_number, ignore: true}
   - {model: churn_v1, feature: age, bins: 20, drift: 0.3}
@@ -40,7 +41,8 @@ class Guard:
     file: Path
     project_id: str
     zone: str | None = None
-    zone_line: int = 1
+    labels: str | None = None
+    lines: dict[str, int] = field(default_factory=dict)
     features: list[Entry] = field(default_factory=list)
     policies: list[Entry] = field(default_factory=list)
 
@@ -63,7 +65,8 @@ _POLICY: dict[str, Any] = {
     "channels": list,
     "enabled": bool,
 }
-_TOP: dict[str, Any] = {"project": str, "zone": str, "features": list, "policies": list}
+_LABELS = ("plain", "hashed")
+_TOP: dict[str, Any] = {"project": str, "zone": str, "labels": str, "features": list, "policies": list}
 _KINDS = {str: "text", int: "a whole number", _NUMBER: "a number", bool: "true or false", list: "a list"}
 
 
@@ -99,11 +102,14 @@ class _Reader:
         values, lines = self._mapping(root, _TOP, 1)
         if "project" not in values:
             raise _wrong(self._file, 1, "`project` is missing")
+        if values.get("labels") not in (None, *_LABELS):
+            raise _wrong(self._file, lines["labels"], f"`labels` must be {' or '.join(_LABELS)}")
         return Guard(
             self._file,
             values["project"],
             values.get("zone"),
-            lines.get("zone", 1),
+            values.get("labels"),
+            lines,
             self._entries(values.get("features"), _FEATURE, ()),
             self._entries(values.get("policies"), _POLICY, ("condition",)),
         )

@@ -31,13 +31,17 @@ def create(
         bool,
         typer.Option("--dedupe-by-event-id", help="Count an event_id once; its cost grows with traffic."),
     ] = False,
+    hash_labels: Annotated[
+        bool, typer.Option("--hash-labels", help="Store category labels as keyed hashes only.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Create a project whose days run from midnight to midnight in its zone."""
     with client(context) as api:
         made = api.projects.create(
-            project_id, zone=zone, name=name, dedupe_by_event_id=dedupe_by_event_id or None
-        )
+            project_id, zone=zone, name=name, dedupe_by_event_id=dedupe_by_event_id or None,
+            labels="hashed" if hash_labels else None,
+        )  # fmt: skip
     emit(made, as_json, lambda: tables.projects([made]))
 
 
@@ -70,6 +74,24 @@ def zone(
     emit(row, as_json, lambda: tables.projects([row]))
     if row.zone != zone:
         say("The new zone holds from its next midnight on; days until then stay as they are.")
+
+
+@group.command()
+def hash_labels(
+    context: typer.Context,
+    project_id: ProjectId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Store category labels as keyed hashes from now on, those that are stored already too; for good.
+
+    Counts, baselines and verdicts stay. API and workers need the setting ML_GUARD_LABEL_KEY (docs/privacy.md).
+    """
+    if not yes:
+        typer.confirm("Nobody can make hashed labels readable again. Go on?", abort=True, err=True)
+    with client(context, timeout_s=600) as api:
+        row = api.projects.update(project_id, labels="hashed")
+    emit(row, as_json, lambda: tables.projects([row]))
 
 
 @group.command()

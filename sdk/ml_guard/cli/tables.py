@@ -46,14 +46,19 @@ def state(row: s.Day) -> str:
 
 def projects(rows: Iterable[s.Project]) -> RenderableType:
     """Projects with their zones."""
-    made = table("project", "name", "zone", "next zone", "dedupe by event_id")
+    made = table("project", "name", "zone", "next zone", "dedupe by event_id", "labels")
     for row in rows:
         coming = [
             period for period in row.zones if period.zone != row.zone and period.effective_from is not None
         ]
         later = f"{coming[-1].zone} from {w.instant(coming[-1].effective_from)}" if coming else ""
         made.add_row(
-            escape(row.project_id), escape(row.name), row.zone, later, "yes" if row.dedupe_by_event_id else ""
+            escape(row.project_id),
+            escape(row.name),
+            row.zone,
+            later,
+            "yes" if row.dedupe_by_event_id else "",
+            row.labels,
         )
     return rows_or("No projects yet: `ml-guard project create` makes one.", made)
 
