@@ -36,6 +36,7 @@ Reason = Literal[
     "record_too_large",
     "cap_exceeded",
     "label_key_missing",
+    "internal_error",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why an event is a dead letter. The SDK itself finds the first four and `too_many_features`."""

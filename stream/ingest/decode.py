@@ -7,7 +7,7 @@ Everything that is wrong comes out as a `DeadLetter`; nothing here raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,6 +29,12 @@ _BATCH_HEAD = b'{"batch_id"'
 """How `ml_guard.event.encode_batch` begins; only a hint, to spare such a record a vain attempt."""
 _KNOWN = 20_000
 """Names remembered as good, some 10 MB at the very worst."""
+
+
+WHOLE = -1
+"""In place of an event's index: the record as a whole."""
+Aside = Mapping[tuple[int, int], str]
+"""Events that are not to be touched, by offset and index, and why."""
 
 
 class _Named(msgspec.Struct):
@@ -101,6 +107,20 @@ class Records:
         """A dead letter of the event at this position in `events`."""
         self.bury_at(self.record[position], self.index[position], reason, detail, project_id)
 
+    def set_aside(self, aside: Aside) -> None:
+        """Bury these events as failures of our own code."""
+        offsets, kept = self.batch.offsets, []
+        for position, (record, index) in enumerate(zip(self.record, self.index, strict=True)):
+            why = aside.get((offsets[record], index))
+            if why is None:
+                kept.append(position)
+            else:
+                self.bury(position, "internal_error", why, self.events[position].project_id)
+        if len(kept) < len(self.events):
+            self.events = [self.events[position] for position in kept]
+            self.record = [self.record[position] for position in kept]
+            self.index = [self.index[position] for position in kept]
+
     def bury_at(self, record: int, index: int, reason: str, detail: str, project_id: str | None) -> None:
         """A dead letter of what is there in the batch."""
         batch = self.batch
@@ -127,17 +147,24 @@ class RecordReader:
         self._features: set[str] = set()
         self._models: set[ModelKey] = set()
 
-    def read(self, batch: PartitionBatch) -> Records:
-        """Decode the records of a batch."""
+    def read(self, batch: PartitionBatch, aside: Aside | None = None) -> Records:
+        """Decode the records of a batch, but for those that are set aside."""
         found = Records(batch)
         values, events = batch.values, found.events
-        if self._looks_single(values):
+        if not aside and self._looks_single(values):
             with suppress(*_UNREADABLE):  # what was good until then is in the list
                 events.extend(map(_decode, values))
         found.record.extend(range(len(events)))
         found.index.extend(repeat(0, len(events)))
         for position in range(len(events), len(values)):
-            self._read_record(found, position, values[position])
+            why = aside.get((batch.offsets[position], WHOLE)) if aside else None
+            if why is None:
+                self._read_record(found, position, values[position])
+            else:
+                found.dead_records += 1
+                found.bury_at(position, 0, "internal_error", why, _project_in(values[position] or b""))
+        if aside:
+            found.set_aside(aside)
         return found
 
     def _looks_single(self, values: Sequence[bytes | None]) -> TypeGuard[Sequence[bytes]]:

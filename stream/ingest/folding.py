@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import cast
+
+from aiokafka.errors import KafkaError
 
 from stream.catalog import Catalog
 from stream.days import from_us, to_us
-from stream.ingest.decode import RecordReader, Records
+from stream.ingest.claims import DATABASE_ERRORS
+from stream.ingest.decode import Aside, RecordReader, Records
 from stream.ingest.fold import fold
 from stream.ingest.records import PartitionBatch
 from stream.ingest.sorting import (
@@ -28,6 +32,18 @@ from stream.store.pool import Pool
 from stream.store.state import ChangedDay, ModelDayKey
 
 DAY_US = 86_400_000_000
+
+
+NOT_OF_CONTENT = (*DATABASE_ERRORS, KafkaError, MemoryError)
+"""What may fail although the records are as they should be."""
+
+
+class UnfoldableError(Exception):
+    """Our own code failed on these records; its cause is the error."""
+
+    def __init__(self, batch: PartitionBatch) -> None:
+        super().__init__(f"offsets {batch.lo} to {batch.hi - 1}")
+        self.batch = batch
 
 
 class Folder:
@@ -57,14 +73,46 @@ class Folder:
             max_features=settings.max_features, max_record_bytes=settings.max_record_bytes
         )
 
-    async def fold(self, partition: Partition) -> int:
-        """Decode and fold all that is waiting; how many events that was."""
+    async def fold(self, partition: Partition, aside: Aside | None = None) -> int:
+        """Decode and fold all that is waiting, but for events that are set aside; how many events that was.
+
+        Raises
+        ------
+        UnfoldableError
+            If it was neither the database nor the broker that failed.
+        """
         batch = partition.take_all()
         if batch is None or partition.gone:
             return 0
         if batch.lo != partition.folded:
             raise AssertionError(f"partition {batch.partition}: {batch.lo} follows {partition.folded}")
+        try:
+            return await self._fold(partition, batch, aside)
+        except NOT_OF_CONTENT:
+            raise
+        except Exception as error:
+            raise UnfoldableError(batch) from error
+
+    async def fails(self, batch: PartitionBatch, aside: Aside) -> Exception | None:
+        """What folding a batch on the state of the database raises; nothing is kept."""
+        alone = Partition(batch.partition, batch.epoch, batch.lo, batch.lo, batch.lo)
+        alone.take(batch)
+        apart = Folder(
+            self._settings, self._pool, self._catalog, StateCache(self._settings.state_bytes), self._clock
+        )
+        try:
+            await apart.fold(alone, aside)
+        except UnfoldableError as error:
+            return cast(Exception, error.__cause__)
+        return None
+
+    def count_of(self, batch: PartitionBatch) -> int:
+        """How many events the one record of a batch holds."""
         records = self._reader.read(batch)
+        return max(records.index, default=0) + 1
+
+    async def _fold(self, partition: Partition, batch: PartitionBatch, aside: Aside | None) -> int:
+        records = self._reader.read(batch, aside)
         await self._catalog.look_again(records.projects())
         again = await self._duplicates(partition, records)
         found = Sorter(self._reader, self._catalog.projects, again, self._limits()).sort(records)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -19,7 +20,8 @@ from stream.ingest.checkpoint import Checkpoint
 from stream.ingest.claims import DATABASE_ERRORS, RETRY_S, Claims, without_values
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
-from stream.ingest.folding import Folder
+from stream.ingest.folding import Folder, UnfoldableError
+from stream.ingest.isolation import Isolation
 from stream.ingest.pace import Pace
 from stream.ingest.records import PartitionBatch
 from stream.ingest.state import StateCache
@@ -72,6 +74,7 @@ class Ingestion:
         self._dead = dead
         self._clock = clock
         self._hints: dict[int, int] = {}
+        self._isolations: dict[int, Isolation] = defaultdict(Isolation)
 
     async def take(self, batch: PartitionBatch) -> None:
         """Take the next batch of a partition; it may be folded at once or wait for more."""
@@ -112,6 +115,9 @@ class Ingestion:
         except DATABASE_ERRORS as error:
             self.claims.database_failed(f"partition {partition.number}: state could not be loaded", error)
             self.claims.give_up(partition)
+        except UnfoldableError as error:
+            self.claims.give_up(partition)
+            await self._isolate(partition, error)
         except Exception as error:
             log.error(
                 "partition %d could not be folded: %s",
@@ -124,9 +130,24 @@ class Ingestion:
             self.claims.give_up(partition)
             raise
 
+    async def _isolate(self, partition: Partition, error: UnfoldableError) -> None:
+        """Our own code failed, and the partition is read again; what fails every time is looked for meanwhile."""
+        log.error(
+            "partition %d could not be folded: %s",
+            partition.number,
+            without_values(error.__cause__ or error),
+            extra={"partition": partition.number},
+        )
+        isolation, folder = self._isolations[partition.number], self.folder
+        try:
+            await isolation.failed(partition, error.batch, folder.count_of, folder.fails)
+        except DATABASE_ERRORS as gone:
+            self.claims.database_failed(f"partition {partition.number}: state could not be loaded", gone)
+
     async def _fold(self, partition: Partition) -> None:
         over_cap = self.folder.values_over_cap
-        self.pace.folded(await self.folder.fold(partition))
+        aside = self._isolations[partition.number].still_aside(partition)
+        self.pace.folded(await self.folder.fold(partition, aside))
         self.measures.over_cap.inc(self.folder.values_over_cap - over_cap)
         self.failpoints.passing("after_fold")
 
@@ -166,6 +187,7 @@ class Ingestion:
     async def checkpoint(self, partition: Partition) -> bool:
         """Write what a partition has gathered; if that fails, its memory is thrown away. Whether it was written."""
         async with partition.writing:
+            unfoldable: UnfoldableError | None = None
             try:
                 written = await self._write(partition)
             except (FenceLostError, DuplicateBatchError, ProjectChangedError) as error:
@@ -174,6 +196,8 @@ class Ingestion:
             except (*DATABASE_ERRORS, KafkaError) as error:
                 self.claims.database_failed(f"partition {partition.number}: its checkpoint failed", error)
                 written = None
+            except UnfoldableError as error:
+                unfoldable, written = error, None
             except Exception as error:
                 log.error(
                     "partition %d: its checkpoint failed: %s",
@@ -188,6 +212,8 @@ class Ingestion:
             if written is None:
                 self.measures.failed()
                 self.claims.give_up(partition, after_s=RETRY_S)
+            if unfoldable is not None:
+                await self._isolate(partition, unfoldable)
             self.claims.changed.set()
             self._evict()
             return bool(written)
@@ -230,6 +256,7 @@ class Ingestion:
         for number in leaving:
             self.claims.drop(number)
             self.claims.stopped.pop(number, None)
+            self._isolations.pop(number, None)
 
     async def _send_hints(self) -> None:
         hints, self._hints = self._hints, {}

@@ -54,15 +54,22 @@ class PartitionBatch:
     def from_offset(self, offset: int) -> PartitionBatch:
         """The same without the records below the offset."""
         skip = sum(1 for known in self.offsets if known < offset)
-        values = self.values[skip:]
+        return self._cut(skip, len(self), max(offset, self.lo), self.hi)
+
+    def part(self, begin: int, end: int) -> PartitionBatch:
+        """Its records from position `begin` up to, not including, `end`; there is at least one."""
+        return self._cut(begin, end, self.offsets[begin], self.offsets[end - 1] + 1)
+
+    def _cut(self, begin: int, end: int, lo: int, hi: int) -> PartitionBatch:
+        values = self.values[begin:end]
         return PartitionBatch(
             self.topic,
             self.partition,
             self.epoch,
-            max(offset, self.lo),
-            self.hi,
-            self.offsets[skip:],
-            self.appended_ms[skip:],
+            lo,
+            hi,
+            self.offsets[begin:end],
+            self.appended_ms[begin:end],
             values,
             sum(len(value) for value in values if value is not None),
         )

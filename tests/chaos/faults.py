@@ -15,6 +15,7 @@ BROKER = "tests/chaos/test_broker.py"
 LOGS = "tests/chaos/test_logs.py"
 CLOCKS = "tests/chaos/test_clocks.py"
 POISON = "tests/ingest/test_poison.py"
+ISOLATION = "tests/ingest/test_isolation.py"
 ONCE = "tests/ingest/test_exactly_once.py"
 BATCHES = "tests/ingest/test_batches.py"
 LETTERS = "tests/ingest/test_dead_letters.py"
@@ -168,6 +169,11 @@ FAULTS = (
         f"{POISON}::test_a_strange_record_changes_nothing_around_it",
         f"{LETTERS}::test_poison_is_buried_with_its_reason_and_the_rest_is_folded",
         f"{LETTERS}::test_every_reason_at_once_balances_both_ledgers",
+    ),
+    _fault(
+        "an event that makes the worker's own code fail",
+        "G5",
+        f"{ISOLATION}::test_events_that_our_own_code_fails_on_are_buried_and_all_others_count",
     ),
     _fault(
         "a flood of poison",

@@ -135,7 +135,12 @@ def test_the_contract_accepts_what_is_good_and_refuses_what_is_planted_for_its_r
             good += record.events - len(dead)
             reasons.update(dead.values())
     assert good > SMALL
-    assert reasons == set(REASONS) - {"beyond_retention", "cap_exceeded"}
+    assert reasons == set(REASONS) - {
+        "beyond_retention",
+        "cap_exceeded",
+        "label_key_missing",
+        "internal_error",
+    }
 
 
 def test_the_baseline_days_are_clean_and_the_plants_return() -> None:

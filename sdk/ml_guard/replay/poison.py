@@ -1,7 +1,7 @@
 """Which records are wrong on purpose, and what is the reason that each must be refused with?
 
-Two reasons are not planted, since they depend on how the product is set up: `beyond_retention` needs a retention, which
-is off by default, and `cap_exceeded` a project with as many models as it may have.
+Four reasons are not planted: `beyond_retention` needs a retention, which is off by default, `cap_exceeded` a project
+with as many models as it may have, `label_key_missing` one with hashed labels, and `internal_error` a bug.
 """
 
 from __future__ import annotations

@@ -1,0 +1,114 @@
+"""An event that makes our own code fail stops nobody: it is found, buried as `internal_error`, and the rest counts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stream.ingest import decode, folding
+from stream.ingest.decode import WHOLE, Aside
+from stream.ingest.isolation import TRIES, Isolation
+from stream.ingest.records import PartitionBatch
+from stream.ingest.work import Partition
+from tests.ingest.conftest import Bench, FakeLogs, batch, event
+from tests.ingest.test_poison import rolled_up
+
+BUG = event(features={"bug": "Jane Doe"})
+UNDECODABLE = event(model_id="bug-of-the-decoder", features={"name": "Jane Doe"})
+
+
+@pytest.fixture
+def bugs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folding fails at a feature, decoding at a model; both with a message that tells a value."""
+    real_fold, real_decode = folding.fold, decode._decode
+
+    def fold(state: Any, group: Any, most: int) -> int:
+        for one in group.events:
+            if "bug" in one.features:
+                raise ZeroDivisionError(f"no {one.features['bug']}")
+        return real_fold(state, group, most)
+
+    def decoding(value: Any) -> Any:
+        if b"bug-of-the-decoder" in bytes(value):
+            raise ZeroDivisionError(bytes(value).decode())
+        return real_decode(value)
+
+    monkeypatch.setattr(folding, "fold", fold)
+    monkeypatch.setattr(decode, "_decode", decoding)
+
+
+async def read_all(worker: Bench, partition: int = 0) -> None:
+    """Read and write, and claim anew after each failure, until all is behind the fence."""
+    query = f"select next_offset from ml_guard.stream_fence where partition = {partition}"
+    async with asyncio.timeout(40):
+        while await worker.value(query) < len(worker.logs.records[partition]):
+            await worker.settle()
+            await worker.read(partition)
+            await worker.settle()
+            await worker.checkpoint(partition)
+
+
+@pytest.mark.usefixtures("bugs")
+async def test_events_that_our_own_code_fails_on_are_buried_and_all_others_count(
+    worker: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    singles = [event(features={"a": float(i)}) for i in range(1_500)]
+    singles[700] = singles[1_100] = BUG
+    singles[300] = UNDECODABLE
+    many = batch(*[event()] * 20, BUG, *[event()] * 20, batch_id="b")
+    worker.logs.append(0, *singles, many, *singles[:10], many)
+    await read_all(worker)
+    found = {(letter.offset, letter.index): letter for letter in worker.dead.letters}
+    assert sorted(found) == [(300, 0), (700, 0), (1_100, 0), (1_500, 20)]
+    assert len(worker.dead.letters) == len(found)
+    assert {letter.reason for letter in found.values()} == {"internal_error"}
+    assert [found[place].payload for place in sorted(found)] == [UNDECODABLE, BUG, BUG, BUG]
+    assert {letter.project_id for letter in found.values()} == {"p"}
+
+    good = 1_497 + 40 + 10
+    assert await worker.events() == await rolled_up(worker) == good
+    assert await worker.ledger() == [("p", good + 4 + 41, 4, 41)]
+    fence = (await worker.fetch("select * from ml_guard.stream_fence where partition = 0"))[0]
+    decoded, dead, duplicate = (fence[f"records_{what}"] for what in ("decoded", "dead", "duplicate"))
+    assert (decoded, dead, duplicate) == (1_497 + 1 + 10, 3, 1)
+    (told,) = [record.getMessage() for record in caplog.records if "internal_error" in record.getMessage()]
+    assert "partition 0: 5 events" in told, "the retry has one too; it is a duplicate, and no dead letter"
+    assert "in decoding" in told
+    assert "Jane Doe" not in caplog.text
+
+
+async def test_what_fails_by_chance_is_read_again_and_buries_nothing(
+    worker: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, real = iter(range(TRIES - 1)), folding.fold
+
+    def fold(*arguments: Any) -> int:
+        if next(failures, None) is not None:
+            raise ZeroDivisionError
+        return real(*arguments)
+
+    monkeypatch.setattr(folding, "fold", fold)
+    worker.logs.append(0, *[event()] * 10)
+    await read_all(worker)
+    assert await worker.events() == 10
+    assert worker.dead.letters == []
+
+
+async def test_events_that_fail_only_together_go_together() -> None:
+    async def fails(some: PartitionBatch, aside: Aside) -> Exception | None:
+        left = {
+            value for at, value in zip(some.offsets, some.values, strict=True) if (at, WHOLE) not in aside
+        }
+        return ZeroDivisionError() if {b"x", b"y"} <= left else None
+
+    logs, isolation = FakeLogs(), Isolation()
+    logs.append(0, b"a", b"x", b"y", b"b", b"c", b"d", b"e", b"f")
+    whole = logs.batch(0, 1, 0)
+    for _ in range(TRIES):
+        await isolation.failed(Partition(0, 1, 0, 0, 0), whole, lambda _: 1, fails)
+    aside = isolation.still_aside(Partition(0, 1, 0, 0, 0))
+    assert sorted(offset for offset, _ in aside) == [0, 1, 2, 3]
+    assert await fails(whole, aside) is None
+    assert isolation.still_aside(Partition(0, 1, 8, 8, 8)) == {}
