@@ -16,6 +16,7 @@ from stream.alerting.channels.base import ChannelSettingError
 from stream.alerting.channels.configured import channels
 from stream.app import Worker
 from stream.kafka import NoBrokerError, connection
+from stream.migrate import SchemaBehindError
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
 
@@ -36,7 +37,7 @@ async def _main(settings: Settings) -> None:
     status = 0
     try:
         await worker.run()
-    except NoBrokerError as error:
+    except (NoBrokerError, SchemaBehindError) as error:
         log.critical("the worker ends: %s", error)
         status = 1
     except Exception:

@@ -34,6 +34,7 @@ from stream.ingest.transport import Consumer, Transport
 from stream.ingest.watchdog import Progress, Watchdog
 from stream.kafka import connection
 from stream.measures import MetricsPort, WorkerMeasures
+from stream.migrate import require_schema
 from stream.settings import Settings
 from stream.store.pool import connect
 from stream.topics import ensure_topics
@@ -178,6 +179,8 @@ class Worker:
         await ensure_topics(settings)
         kafka = connection(settings)
         pool = await connect(settings.database_url)
+        async with pool.acquire() as first:
+            await require_schema(first)  # type: ignore[arg-type]  # a pool's proxy does all of it
         catalog = Catalog(pool, settings.label_key)
         await catalog.load()
         measures = WorkerMeasures()

@@ -12,6 +12,7 @@ file is still to be applied, and statements outside one can be repeated.
 Exception
   MigrationError            the files and what the database has recorded do not fit, or a file failed
     UnsupportedServerError  the server is not a TimescaleDB that ML Guard works on
+    SchemaBehindError       this version needs migrations that the database has not had
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class MigrationError(Exception):
 
 class UnsupportedServerError(MigrationError):
     """The server is not a TimescaleDB that ML Guard works on."""
+
+
+class SchemaBehindError(MigrationError):
+    """This version needs migrations that the database has not had."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,21 @@ async def pending(connection: asyncpg.Connection, folder: Path = FOLDER) -> list
     if await connection.fetchval("select to_regclass('ml_guard.migration')") is None:
         return migrations
     return await _pending(connection, migrations)
+
+
+async def require_schema(connection: asyncpg.Connection, folder: Path = FOLDER) -> None:
+    """Raise `SchemaBehindError` if this version needs more than the database has.
+
+    A schema that is newer is fine: migrations of a release take nothing away that the release before it uses.
+    """
+    had: set[int] = set()
+    if await connection.fetchval("select to_regclass('ml_guard.migration')") is not None:
+        had = {row["number"] for row in await connection.fetch("select number from ml_guard.migration")}
+    missing = [f"{one.number:03}_{one.name}" for one in read(folder) if one.number not in had]
+    if missing:
+        raise SchemaBehindError(
+            f"the database lacks {', '.join(missing)}, which this version needs: run `ml-guard migrate` first"
+        )
 
 
 async def check_server(connection: asyncpg.Connection) -> str:

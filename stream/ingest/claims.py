@@ -187,6 +187,19 @@ class Claims:
             reason = f"records from offset {offset} on cannot be unpacked: {why}. Nothing was skipped."
             self._soon(number, self._stand_still(partition, offset, reason))
 
+    def unreadable_state(self, partition: Partition, why: str) -> None:
+        """State that its records belong to cannot be read here: stand still before them, until another claims it."""
+        if partition.gone:
+            return
+        number = partition.number
+        self.drop(number)
+        if number not in self.coming_back:
+            reason = (
+                f"state that records from offset {partition.written} on belong to cannot be read by {self._owner}: {why}. "
+                "Nothing was skipped; a worker that can read it goes on here."
+            )
+            self._soon(number, self._stop_here(partition, reason))
+
     def drop(self, number: int) -> None:
         """Throw away a partition's memory; what it had not written is read again by whoever claims it."""
         partition = self.partitions.pop(number, None)
@@ -230,6 +243,22 @@ class Claims:
                 self.stopped[number] = reason
                 log.error("partition %d stands still: %s", number, reason)
             self.drop(number)
+
+    async def _stop_here(self, partition: Partition, reason: str) -> None:
+        assert self.broker is not None
+        number = partition.number
+        await self.broker.place(self.topic, {number: None})
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    own = await fence.stop_own(connection, self.topic, number, partition.epoch, reason)
+                break
+            except DATABASE_ERRORS as error:
+                self.database_failed(f"partition {number} cannot be stopped yet", error)
+                await asyncio.sleep(RETRY_S)
+        if own:
+            self.stopped[number] = reason
+            log.error("partition %d stands still: %s", number, reason, extra={"partition": number})
 
     async def _come_back(self, number: int, after_s: float) -> None:
         assert self.broker is not None

@@ -26,6 +26,7 @@ from stream.ingest.sorting import (
 from stream.ingest.state import EVENTS_KIND, ModelDay, StateCache
 from stream.ingest.work import Partition
 from stream.settings import Settings
+from stream.sketches import SketchError
 from stream.store import batches, state
 from stream.store.batches import BatchKey, SeenBatch
 from stream.store.pool import Pool
@@ -34,8 +35,8 @@ from stream.store.state import ChangedDay, ModelDayKey
 DAY_US = 86_400_000_000
 
 
-NOT_OF_CONTENT = (*DATABASE_ERRORS, KafkaError, MemoryError)
-"""What may fail although the records are as they should be."""
+NOT_OF_CONTENT = (*DATABASE_ERRORS, KafkaError, MemoryError, SketchError)
+"""What may fail although the records are as they should be. Sketches: those that are stored, and cannot be read here."""
 
 
 class UnfoldableError(Exception):

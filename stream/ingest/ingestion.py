@@ -28,6 +28,7 @@ from stream.ingest.state import StateCache
 from stream.ingest.work import Partition
 from stream.measures import WorkerMeasures
 from stream.settings import Settings
+from stream.sketches import SketchError
 from stream.store.batches import DuplicateBatchError
 from stream.store.deletion import ProjectChangedError
 from stream.store.fence import FenceLostError
@@ -118,6 +119,8 @@ class Ingestion:
         except UnfoldableError as error:
             self.claims.give_up(partition)
             await self._isolate(partition, error)
+        except SketchError as error:
+            self.claims.unreadable_state(partition, str(error))
         except Exception as error:
             log.error(
                 "partition %d could not be folded: %s",
@@ -198,6 +201,9 @@ class Ingestion:
                 written = None
             except UnfoldableError as error:
                 unfoldable, written = error, None
+            except SketchError as error:
+                self.claims.unreadable_state(partition, str(error))
+                written = None
             except Exception as error:
                 log.error(
                     "partition %d: its checkpoint failed: %s",

@@ -117,3 +117,42 @@ async def test_barriers_that_a_new_log_can_never_reach_are_rewritten(make_bench:
     assert accepted is not None
     assert accepted.barriers_rewritten == 1
     assert await worker.value("select barrier ->> '0' from ml_guard.day_close") == "0"
+
+
+async def test_state_of_a_format_that_a_worker_does_not_know_stops_its_partition_until_another_takes_it(
+    make_bench: MakeBench,
+) -> None:
+    logs = FakeLogs()
+    before: Bench = await make_bench(logs)
+    for partition in (0, 1):
+        logs.append(partition, *[event(features={"a": 1.0})] * 5)
+    await before.claim(0, 1)
+    await before.read(0, 1)
+    await before.checkpoint(0, 1)
+    format_of = (
+        "update ml_guard.day_sketch set sketch = set_byte(sketch, 0, $1) where feature = 'a' and shard = 0"
+    )
+    await before.fetch(format_of, 2)
+
+    for partition in (0, 1):
+        logs.append(partition, *[event(features={"a": 2.0})] * 3)
+    old: Bench = await make_bench(logs)
+    await old.claim(0, 1)
+    await old.read(0, 1)
+    assert await old.checkpoint(0, 1) == [False, True]
+    await old.settle()
+    assert await old.events() == 5 + 8
+    said = await old.value("select stopped_reason from ml_guard.stream_fence where partition = 0")
+    assert "from offset 5 on" in said
+    assert "numeric sketch has format 2, this build reads 1" in said
+    await old.ingestion.claims.beat(0)
+    await old.settle()
+    assert 0 in old.ingestion.claims.stopped, "it does not try again and again"
+
+    await old.fetch(format_of, 1)  # as if the next worker knew it
+    new: Bench = await make_bench(logs)
+    assert await new.claim(0) == {0: 5}
+    await new.read(0)
+    assert await new.checkpoint(0) == [True]
+    assert await new.events() == 8 + 8
+    assert await new.value("select count(*) from ml_guard.ledger_days where not balanced") == 0

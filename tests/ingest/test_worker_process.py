@@ -20,6 +20,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from bench.events import PROJECTS, event_json, expected, make_projects, produce
 from bench.fleet import Fleet
 from bench.observed import differences, imbalances, observe
+from stream.migrate import read
 from stream.store.pool import connect
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
@@ -139,6 +140,31 @@ async def test_retention_that_passed_the_fence_stops_one_partition_until_it_is_a
         assert events == 750
         code, out, _ = await accept_loss(fleet, "--yes")
         assert (code, out.strip()) == (0, "Nothing to accept: every partition fits its log.")
+    finally:
+        pool.terminate()
+
+
+async def test_a_worker_that_is_newer_than_the_schema_says_so_and_an_older_one_works(fleet: Fleet) -> None:
+    pool = await connect(fleet.database_url)
+    try:
+        newest = await pool.fetchrow(
+            "delete from ml_guard.migration where number = $1 returning *", read()[-1].number
+        )
+        assert newest is not None
+        newer = fleet.start()
+        assert await asyncio.to_thread(newer.wait, 60) == 1
+        log = "".join(path.read_text() for path in fleet.log_dir.iterdir())
+        assert f"the database lacks {newest['number']:03}_{newest['name']}" in log
+        assert "run `ml-guard migrate` first" in log
+        assert "Traceback" not in log
+        await pool.execute("insert into ml_guard.migration values ($1, $2, $3, $4, $5)", *newest)
+        await pool.execute(
+            "insert into ml_guard.migration (number, name, sha256, seconds) values (999, 'n', '', 0)"
+        )
+        fleet.start()
+        await produce(fleet.kafka, fleet.topic, range(40))
+        await fleet.drained()
+        await check(fleet, range(40))
     finally:
         pool.terminate()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -37,19 +37,29 @@ COMPARED = {
 """Tables, and their columns that tell the time of the work and not the work."""
 
 
-async def past(product: Product) -> None:
-    """Two closed days, a baseline of the first, and half of an open day: all that a project has, and some poison."""
+async def past(product: Product) -> dict[str, dict[str, list[Any]]]:
+    """Two closed days, a baseline of the first, and half of an open day: all that a project has, and some poison.
+
+    By local day and feature, every value that its events had.
+    """
+    raw: dict[str, dict[str, list[Any]]] = {}
+
+    def keep(day: date, values: dict[str, Any]) -> None:
+        for name, found in values.items():
+            raw.setdefault(str(day), {}).setdefault(name, []).extend(list(found))
+
     for day in (MONDAY, TUESDAY):
         for shard in (0, 1):
-            await product.folds(day, 80, shard=shard)
+            keep(day, await product.folds(day, 80, shard=shard))
         await product.closes(day)
         if day == MONDAY:
             await capture(product.worker.pool, *MODEL, [MONDAY], captured_by="test")
             await product.worker.catalog.poll()
-    await product.folds(WEDNESDAY, 60, hours=(0, 11))
+    keep(WEDNESDAY, await product.folds(WEDNESDAY, 60, hours=(0, 11)))
     one = event(project_id="w", timestamp=iso(local(WEDNESDAY, 3)))
     await product.takes([batch(one, one, batch_id="a", project_id="w"), b"{", event(project_id="nobody")])
     await product.rolls()
+    return raw
 
 
 def since() -> list[bytes]:
