@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from api.broker import Broker
 from api.database import NOT_MIGRATED, Database
 from api.problems import Problem
-from stream.migrate import MigrationError, pending
+from stream.migrate import MigrationError, SchemaAheadError, pending
 from stream.settings import Settings
 from stream.store import accounts
 from stream.store.pool import Connection
@@ -84,7 +84,7 @@ class Readiness:
         reasons = [ends] if isinstance(ends, str) else []
         if not database.ok:
             reasons.append("The database does not answer.")
-        elif database.version != "current":
+        elif database.version not in ("current", "ahead"):  # a newer schema has all that this version needs
             reasons.append(f"The database's schema is {database.version}: run `ml-guard migrate`.")
         else:
             reasons += _why_not(partitions, self._settings)
@@ -126,11 +126,13 @@ class Readiness:
         return DatabaseState(ok=True, version=version), fences, generation
 
 
-async def _schema(connection: Connection) -> Literal["current", "behind", "ahead"]:
+async def _schema(connection: Connection) -> Literal["current", "behind", "ahead", "unknown"]:
     try:
         behind = await pending(connection)  # type: ignore[arg-type]  # a pool's proxy does all of it
-    except MigrationError:
+    except SchemaAheadError:
         return "ahead"
+    except MigrationError:
+        return "unknown"
     return "behind" if behind else "current"
 
 

@@ -13,6 +13,7 @@ Exception
   MigrationError            the files and what the database has recorded do not fit, or a file failed
     UnsupportedServerError  the server is not a TimescaleDB that ML Guard works on
     SchemaBehindError       this version needs migrations that the database has not had
+    SchemaAheadError        the database has had migrations that this version does not know
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class UnsupportedServerError(MigrationError):
 
 class SchemaBehindError(MigrationError):
     """This version needs migrations that the database has not had."""
+
+
+class SchemaAheadError(MigrationError):
+    """The database has had migrations that this version does not know."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +281,7 @@ async def _pending(connection: asyncpg.Connection, migrations: list[Migration]) 
     for number, row in recorded.items():
         migration = known.get(number)
         if migration is None:
-            raise MigrationError(
+            raise SchemaAheadError(
                 f"the database has migration {number:03}_{row['name']}, which these files do not: "
                 "it was migrated by a newer ML Guard; run that version"
             )

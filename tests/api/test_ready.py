@@ -115,6 +115,17 @@ def test_a_schema_that_is_behind_is_not_ready(door: Door) -> None:
     assert body["workers"] == 1
 
 
+def test_a_schema_that_is_newer_than_the_api_is_fine(door: Door) -> None:
+    for partition in range(4):
+        fence(door, partition)
+    door.sql("insert into ml_guard.migration (number, name, sha256, seconds) values (999, 'later', '', 0)")
+    try:
+        status, body = ready(door)
+    finally:
+        door.sql("delete from ml_guard.migration where number = 999")
+    assert (status, body["database"]["schema"], body["reasons"]) == (200, "ahead", [])
+
+
 def test_an_empty_database_is_a_schema_that_is_behind(
     door: Door, make_settings: Callable[..., Settings]
 ) -> None:
