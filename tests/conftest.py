@@ -19,6 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 from embedded.database import launch as database
 from embedded.kafka import broker
 from embedded.process import HOST, free_port
+from tests.schema import Schema, emptied, remember
 
 PARTITIONS = 4
 
@@ -87,15 +88,21 @@ def stack(kafka: str, bare_database_url: str) -> RunningStack:
     return RunningStack(kafka, bare_database_url)
 
 
+_migrated: dict[str, Schema] = {}
+
+
 async def _renew_schema(url: str) -> None:
     from stream.migrate import migrate  # tests of the bare parts need no schema
 
     connection = await asyncpg.connect(url)
     try:
+        if url in _migrated and await emptied(connection, _migrated[url]):
+            return
         await connection.execute("drop schema if exists ml_guard cascade")
+        await migrate(url)
+        _migrated[url] = await remember(connection)
     finally:
         await connection.close()
-    await migrate(url)
 
 
 @pytest.fixture
