@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= $(shell docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 && echo docker || echo embedded)
 
-.PHONY: lock setup setup-dev up demo dashboard screenshots down validate test chaos lint bench docs help
+.PHONY: lock wheel setup setup-dev up demo dashboard screenshots down validate test chaos lint bench docs help
 .DEFAULT_GOAL := help
 
 help: ## what you can ask for
@@ -77,6 +77,9 @@ screenshots: setup-dev ## pictures of every page, light, dark and phone, into do
 
 bench: setup-dev ## figures of this machine: throughput beside stock Faust, freshness, memory
 	@$(BIN)/python -m bench
+
+wheel: setup ## the SDK and its command line as a wheel in dist/, to install or to put on your index
+	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel
 
 docs: setup-dev ## the pages and the Grafana boards that are generated from the code
 	@$(BIN)/python -m docs.generate

@@ -224,6 +224,9 @@ class BaselineFromData(BaseModel):
         description="Features of the data that no event of the model's last 7 days has had; null: there were no events."
     )
     not_in_data: list[str] | None = Field(description="The other way round.")
+    other_endpoints: list[str] = Field(
+        description="Where the model has had events, if it has had none at this endpoint."
+    )
 
 
 class BaselinesByWeekday(BaseModel):

@@ -28,7 +28,9 @@ UNROUTED = "unrouted"
 
 
 class MLGuardMiddleware:
-    """Each request that is answered below 400 is an event: its endpoint is the route's template, its latency is measured.
+    """Each request that is answered below 400 is an event, and its latency is measured.
+
+    Its endpoint is the route's template without the slash that it begins with: `predict`, `score/{customer}`.
 
     Answers of 4xx and 5xx and requests that raise are no inferences. With `routes` only these templates count, such as
     `/predict/{customer}`, which keeps health checks out.
@@ -67,7 +69,7 @@ class MLGuardMiddleware:
     def _finish(self, observation: Observation, scope: Scope, latency_ms: float) -> None:
         route = route_of(scope)
         if self._routes is None or route in self._routes:
-            observation.finish(latency_ms, endpoint=route or UNROUTED)
+            observation.finish(latency_ms, endpoint=_endpoint(route))
 
 
 class _Lifespan:
@@ -97,6 +99,11 @@ class _Answer:
             self.status = message["status"]
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             self.finished_at = time.perf_counter()
+
+
+def _endpoint(route: str | None) -> str:
+    """`/predict` is what all others call `predict`, the endpoint that baselines and commands take if none is named."""
+    return UNROUTED if not route else route.removeprefix("/") or route
 
 
 def route_of(scope: Scope) -> str | None:

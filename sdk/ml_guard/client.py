@@ -116,6 +116,7 @@ class MLGuardClient(Sending, Api, Records):
         y_proba: str | None = None,
         latency_ms: str | None = None,
         features: Columns = None,
+        leave_out: Iterable[str] = (),
         weekdays: Iterable[int] | None = None,
         note: str | None = None,
         name: str | None = None,
@@ -127,10 +128,10 @@ class MLGuardClient(Sending, Api, Records):
         `data` is a pandas or polars DataFrame, an Arrow table, or the path of a CSV, Parquet or Arrow file (needs
         `ml-guard[data]`). `y_pred`, `y_proba` and `latency_ms` are columns; columns with just these names are taken for
         them. `features` are columns, a mapping of names to columns, or if not given all others (`timestamp` and
-        `event_id` left out). `weekdays`, Monday 1 to Sunday 7, are those that it stands for; if not given, all. Bins and
-        shares are exact. `preview` stores nothing; the answer also says which features had better be ignored, and which
-        are in the data or in the events only. Raises `ConfigError`, `EventError` for
-        a column that cannot be sent, and `TransportError`.
+        `event_id` left out); `leave_out` are columns that no event has, such as the target. `weekdays`, Monday 1 to
+        Sunday 7, are those that it stands for; if not given, all. Bins and shares are exact. `preview` stores nothing;
+        the answer also says which features had better be ignored, and which are in the data or in the events only.
+        Raises `ConfigError`, `EventError` for a column that cannot be sent, and `TransportError`.
         """
         names = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
         columns = {"y_pred": y_pred, "y_proba": y_proba, "latency_ms": latency_ms}
@@ -139,6 +140,7 @@ class MLGuardClient(Sending, Api, Records):
             {field: given or self._setup.defaults.get(field) for field, given in names.items()},
             columns,
             features,
+            leave_out=leave_out,
             weekdays=weekdays,
             note=note,
             name=name,
@@ -259,6 +261,7 @@ class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
         y_proba: str | None = None,
         latency_ms: str | None = None,
         features: Columns = None,
+        leave_out: Iterable[str] = (),
         weekdays: Iterable[int] | None = None,
         note: str | None = None,
         name: str | None = None,
@@ -275,6 +278,7 @@ class AsyncMLGuardClient(Sending, AsyncApi, AsyncRecords):
             {field: given or self._setup.defaults.get(field) for field, given in names.items()},
             columns,
             features,
+            leave_out=leave_out,
             weekdays=weekdays,
             note=note,
             name=name,

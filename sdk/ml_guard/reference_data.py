@@ -33,6 +33,7 @@ def reference_call(
     columns: Mapping[str, str | None],
     features: Columns,
     *,
+    leave_out: Iterable[str],
     weekdays: Iterable[int] | None,
     note: str | None,
     name: str | None,
@@ -51,7 +52,11 @@ def reference_call(
         raise ConfigError("the data set has no rows")
     plan = planned(table, {}, columns, None, features)
     chosen = {_BUILT_IN[field]: column for field, column in plan.columns.items() if field in _BUILT_IN}
+    unwanted = set(leave_out)
+    if absent := sorted(unwanted - set(table.names)):
+        raise ConfigError(f"the data has no column {', '.join(absent)} to leave out")
     chosen |= plan.features
+    chosen = {feature: column for feature, column in chosen.items() if column not in unwanted}
     days = None if weekdays is None else sorted(weekdays)
     if days is not None:
         check([days])

@@ -224,6 +224,8 @@ class BaselineFromData(Shape, frozen=True, kw_only=True):
     ignore: list[IgnoreProposal] = []
     not_in_events: list[str] | None = None
     not_in_data: list[str] | None = None
+    other_endpoints: list[str] = []
+    """Where the model has had events, if it has had none at this endpoint."""
 
 
 class BaselinesByWeekday(Shape, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from stream.store.baselines import (
     ask_for_rollup,
     baseline_versions,
     insert_baseline,
+    live_endpoints,
     live_features,
     lock_model,
     read_baseline_features,
@@ -36,6 +37,8 @@ class FromData:
     ignore: tuple[Proposal, ...]
     not_in_events: tuple[str, ...] | None
     not_in_data: tuple[str, ...] | None
+    other_endpoints: tuple[str, ...] = ()
+    """Where the model has had events, if it has had none at this one."""
 
 
 async def preview_data(
@@ -45,11 +48,13 @@ async def preview_data(
     baseline = replace(_of_data(key, data, name, sha256), weekdays=weekdays)
     async with database.acquire() as connection:
         live = await live_features(connection, *key)
+        others = await live_endpoints(connection, *key[:2]) if live is None else ()
     return FromData(
         baseline,
         tuple(data.proposals),
         None if live is None else tuple(sorted(data.names - live)),
         None if live is None else tuple(sorted(live - data.names)),
+        tuple(others),
     )
 
 

@@ -183,6 +183,17 @@ async def live_features(
     return frozenset(row["feature"] for row in rows)
 
 
+async def live_endpoints(connection: Connection, project_id: str, model_id: str) -> list[str]:
+    """The endpoints at which the model has had events."""
+    rows = await connection.fetch(
+        """select distinct endpoint from ml_guard.metric_day
+           where project_id = $1 and model_id = $2 order by endpoint""",
+        project_id,
+        model_id,
+    )
+    return [row["endpoint"] for row in rows]
+
+
 async def lock_model(connection: Connection, project_id: str, model_id: str, endpoint: str) -> bool:
     """One capture or activation of a model's endpoint at a time; false if there is no such model."""
     found = await connection.fetchval(

@@ -255,9 +255,16 @@ def test_a_capture_from_a_file_sends_its_columns_and_shows_what_to_look_at(
     ]
     assert "train.csv" in seen.out
     assert "Only in the data, in no event of the last 7 days: target" in seen.out
-    api.give("POST", "/baselines/from-data/preview", answer)
-    seen = typed("baseline", "capture", "--project", "shop", "--model", "churn", "--from", file, "--preview")
+    assert "ml-guard feature set --project shop --model churn --feature id --ignore" in seen.out
+    api.give(
+        "POST", "/baselines/from-data/preview", answer | {"other_endpoints": ["score"], "not_in_events": None}
+    )
+    words = ("baseline", "capture", "--project", "shop", "--model", "churn", "--from", file)
+    seen = typed(*words, "--preview", "--leave-out", "country")
     assert (seen.code, "Nothing was stored" in seen.err) == (0, True)
+    assert [json.loads(line)["feature"] for line in asked(api)[3].splitlines()] == ["age"]
+    assert "churn has had no event at endpoint predict, but at score: name it with --endpoint." in seen.out
+    assert typed(*words[:-1], "2026-01-01", "--to", "2026-01-02", "--leave-out", "age").code == 2
     seen = typed(
         "baseline", "capture", "--project", "p", "--model", "m", "--from", file, "--to", "2026-01-01"
     )

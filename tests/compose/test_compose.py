@@ -66,7 +66,9 @@ def test_every_snippet_of_the_integration_page_and_the_readme_runs_and_its_event
     assert sum("ingest_event(" in text for _, text in SNIPPETS[-1:]) == 1
     url = f"http://{HOST}:{running.api}"
     ages, countries = [20 + row % 60 for row in range(2000)], ["CA", "US", "FR", "NP"] * 500
-    pandas.DataFrame({"age": ages, "country": countries}).to_parquet(tmp_path / "train.parquet")
+    pandas.DataFrame({"age": ages, "country": countries, "churned": countries}).to_parquet(
+        tmp_path / "train.parquet"
+    )
     env = os.environ | {
         "ML_GUARD_URL": url,
         "ML_GUARD_API_KEY": "demo-key",

@@ -153,6 +153,11 @@ async def test_a_preview_stores_nothing_and_says_what_to_look_at(
         seen = await other.capture_baseline(frame, project_id="w", model_id="m", preview=True)
     assert seen.not_in_events == ["@y_pred", "active", "age", "customer", "visits"]
     assert seen.not_in_data == ["amount"]
+    elsewhere = client.capture_baseline(frame, endpoint="score", leave_out=["customer"], preview=True)
+    assert (elsewhere.not_in_events, elsewhere.other_endpoints, elsewhere.ignore) == (None, ["predict"], [])
+    assert "customer" not in by_name(elsewhere.baseline.features)
+    with pytest.raises(ConfigError, match="no column target to leave out"):
+        client.capture_baseline(frame, leave_out=["target"])
 
 
 async def test_a_data_set_for_some_weekdays_leaves_the_others_their_baseline(

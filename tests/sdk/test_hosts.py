@@ -140,7 +140,7 @@ def test_uvicorn_with_workers(bridge: Any, tmp_path: Path) -> None:
         asked(port, range(1, 101))
         ended(server)
     assert len(bridge.events) >= 101 > before
-    assert {event.endpoint for event in bridge.events} == {"/{number}"}
+    assert {event.endpoint for event in bridge.events} == {"{number}"}
     assert all(event.latency_ms > 0 for event in bridge.events)
 
 

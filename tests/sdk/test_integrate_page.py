@@ -68,7 +68,7 @@ def test_fastapi(bridge: Any, host: dict[str, str], tmp_path: Path) -> None:
         assert httpx.post(f"{url}/predict", json={"age": "old"}).status_code == 422
         ended(server)
     (event,) = bridge.events
-    assert (event.endpoint, event.y_pred, event.y_proba) == ("/predict", True, 0.81)
+    assert (event.endpoint, event.y_pred, event.y_proba) == ("predict", True, 0.81)
     assert event.features == {"age": 29, "country": "CA"}
     assert event.latency_ms > 0
 

@@ -63,6 +63,10 @@ def capture(
     from_: FromDayOrFile = None,
     to: To = None,
     by: By = weekdays.ALL,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option("--leave-out", help="A column of the file that no event has, such as the target."),
+    ] = None,
     note: Note = None,
     seen_first: Annotated[
         bool, typer.Option("--preview", help="Show what it would make; nothing is stored.")
@@ -84,7 +88,7 @@ def capture(
         with client(context, timeout_s=300) as api:
             answer = api.capture_baseline(
                 Path(from_), project_id=project_id, model_id=model_id, endpoint=endpoint, note=note,
-                weekdays=_of_a_file(by), preview=seen_first,
+                leave_out=leave_out or (), weekdays=_of_a_file(by), preview=seen_first,
             )  # fmt: skip
         emit(answer, as_json, lambda: reference_tables.from_data(answer))
         if seen_first:
@@ -93,6 +97,8 @@ def capture(
     if seen_first:
         preview(context, project_id, model_id, endpoint, days, from_, to, by, as_json)
         return
+    if leave_out:
+        raise CommandError("--leave-out is for a file", "Closed days: `ml-guard feature set --ignore`.")
     window, groups = chosen_days(days, from_, to), chosen_groups(by)
     which = {"project_id": project_id, "model_id": model_id, "endpoint": endpoint}
     with client(context) as api:

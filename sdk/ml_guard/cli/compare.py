@@ -96,7 +96,8 @@ def _drawn(answer: Comparison, with_bins: bool) -> RenderableType:
     for row in rows:
         sides.add_row(*row)
     features = tables.table(
-        "feature", ">mean A", ">mean B", ">p50 A", ">p50 B", ">missing A", ">missing B", ">PSI", ">E0", ">q", "verdict"
+        "feature", ">mean A", ">mean B", ">?p50 A", ">?p50 B", ">?missing A", ">?missing B", ">PSI", ">?E0", ">q",
+        "verdict",
     )  # fmt: skip
     for one in answer.features:
         features.add_row(*_row(one))

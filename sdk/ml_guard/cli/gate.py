@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +29,12 @@ Outcome = Literal["passed", "failed", "not_enough_data"]
 _JUDGED = ("ok", "warning", "drift")
 _WORSE = ("type_changed", "missing_feature")
 """Nothing can be compared any more, which a gate must not take for agreement."""
+_WORDS = {
+    "drift": "drift",
+    "warning": "warning",
+    "type_changed": "values of another kind than the baseline's",
+    "missing_feature": "in the baseline and in no event",
+}
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -122,14 +128,21 @@ def judge(metrics: Sequence[MetricDay], rows: Sequence[DriftDay], fail_on: str) 
     days = sorted({str(row.day) for row in metrics})
     if failed:
         outcome: Outcome = "failed"
-        names = list(dict.fromkeys(row.feature for row in failed))
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        reason = f"{shown}: {fail_on if fail_on == 'drift' else 'warning or drift'}"
+        reason = "; ".join(_named(failed))
     elif judged:
         outcome, reason = "passed", f"{len(judged)} verdicts, none of them {' or '.join(severe)}"
     else:
         outcome, reason = "not_enough_data", _why_none(metrics, rows)
     return Checked(outcome, reason, fail_on, days, len(judged), failed, list(rows))
+
+
+def _named(failed: Sequence[DriftDay]) -> Iterator[str]:
+    """Features by what is wrong with them, the worst first."""
+    for verdict, words in _WORDS.items():
+        names = list(dict.fromkeys(row.feature for row in failed if row.verdict == verdict))
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            yield f"{shown}: {words}"
 
 
 def _why_none(metrics: Sequence[MetricDay], rows: Sequence[DriftDay]) -> str:

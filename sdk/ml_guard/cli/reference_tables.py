@@ -25,11 +25,20 @@ def from_data(answer: s.BaselineFromData) -> RenderableType:
             )
         )
     if answer.ignore:
-        made = tables.table("feature", "why it had better be ignored", title="Propose to ignore")
+        made = tables.table("feature", "why it had better be ignored", title="Better ignored")
         for one in answer.ignore:
             made.add_row(escape(one.feature), escape(one.reason))
-        parts += [made, Text("`ml-guard feature set --feature NAME --ignore`, then capture.", style="quiet")]
-    if answer.not_in_events is None:
+        where = f"--project {baseline.project_id} --model {baseline.model_id}"
+        does = [f"ml-guard feature set {where} --feature {one.feature} --ignore" for one in answer.ignore]
+        parts += [made, Text("\n".join(does), style="key"), Text("and capture again.", style="quiet")]
+    if answer.other_endpoints:
+        parts.append(
+            Text.from_markup(
+                f"[warn]{escape(baseline.model_id)} has had no event at endpoint {escape(baseline.endpoint)}, but at "
+                f"{escape(', '.join(answer.other_endpoints))}:[/] name it with --endpoint."
+            )
+        )
+    elif answer.not_in_events is None:
         parts.append(Text("The model has had no event yet: names cannot be compared.", style="quiet"))
     for names, says in (
         (answer.not_in_events, "Only in the data, in no event of the last 7 days"),
@@ -37,6 +46,8 @@ def from_data(answer: s.BaselineFromData) -> RenderableType:
     ):
         if names:
             parts.append(Text.from_markup(f"[warn]{says}:[/] {escape(', '.join(names))}"))
+    if answer.not_in_events:
+        parts.append(Text("What no event will have, such as the target: --leave-out NAME.", style="quiet"))
     return Group(*parts)
 
 
@@ -77,8 +88,8 @@ def versions(
     """Two versions side by side: what they are of, and their features."""
     a, b = first.version, second.version
     made = tables.table(
-        "feature", f">n {a}", f">n {b}", f">missing {a}", f">missing {b}", f">mean {a}", f">mean {b}", f">p50 {a}",
-        f">p50 {b}", f">drift {a}", f">drift {b}", "bins",
+        "feature", f">?n {a}", f">?n {b}", f">?missing {a}", f">?missing {b}", f">mean {a}", f">mean {b}", f">?p50 {a}",
+        f">?p50 {b}", f">?drift {a}", f">?drift {b}", "bins",
     )  # fmt: skip
     for row in rows:
         cells = [escape(row.feature)]

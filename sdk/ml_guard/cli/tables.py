@@ -14,18 +14,28 @@ from rich.text import Text
 
 from ml_guard import shapes as s
 from ml_guard.cli import wording as w
+from ml_guard.cli.fitting import FittingTable, Short
 from ml_guard.weekdays import named
+
+UNBROKEN = frozenset(("", "day", "state", "kind", "verdict", "by", "weekdays", "captured"))
+"""Columns of single words, which nobody can read in pieces."""
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """An empty table; a column whose name begins with `>` is set to the right."""
-    made = Table(
+    """An empty table; a column whose name begins with `>` holds numbers, one with `?` can be spared in a narrow terminal."""
+    made = FittingTable(
         box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="heading", pad_edge=False
     )
-    for name in columns:
+    for column in columns:
+        name = column.lstrip(">?")
+        number = ">" in column[: len(column) - len(name)]
         made.add_column(
-            name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
+            name,
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=number or name in UNBROKEN,
         )
+    made.spared = frozenset(name.lstrip(">?") for name in columns if name.lstrip(">").startswith("?"))
     return made
 
 
@@ -121,7 +131,7 @@ def keys(rows: Iterable[s.Key]) -> RenderableType:
 
 def baselines(rows: Iterable[s.Baseline]) -> RenderableType:
     """Baseline versions."""
-    made = table("project", "model", ">version", "", "weekdays", "made of", ">events", "captured", "note")
+    made = table("project", "model", ">version", "", "weekdays", "made of", ">events", "?captured", "?note")
     for row in rows:
         made.add_row(
             escape(row.project_id),
@@ -149,7 +159,7 @@ def _origin(row: s.Baseline) -> str:
 def baseline(row: s.BaselineDetail) -> RenderableType:
     """One baseline with its features."""
     made = table(
-        "feature", "kind", ">values", ">missing", ">bins", "edges or labels", ">warning", ">drift", ""
+        "feature", "kind", ">values", ">missing", ">?bins", "edges or labels", ">?warning", ">drift", ""
     )
     for one in row.features:
         bounds = one.labels or [] if one.edges is None else [w.number(edge) for edge in one.edges]
@@ -159,7 +169,7 @@ def baseline(row: s.BaselineDetail) -> RenderableType:
             w.count(one.n),
             w.count(one.missing),
             str(len(one.shares)),
-            escape("  ".join(bounds)),
+            Short(bounds),
             w.number(one.warning),
             w.number(one.drift),
             "ignored" if one.ignored else "",
@@ -175,11 +185,11 @@ def metrics(rows: Iterable[s.MetricDay]) -> RenderableType:
         "day",
         "state",
         ">requests",
-        ">p50 ms",
+        ">?p50 ms",
         ">p95 ms",
         ">p99 ms",
-        ">mean y",
-        ">mean p",
+        ">?mean y",
+        ">?mean p",
         "features",
     )
     for row in rows:
@@ -214,8 +224,8 @@ def summary(row: s.MetricDay) -> str:
 def features(rows: Iterable[s.FeatureDay]) -> RenderableType:
     """Statistics, a row a day and feature."""
     made = table(
-        "project", "model", "day", "state", "feature", "kind", ">n", ">missing", ">mean", ">sd", ">min", ">p50", ">p95",
-        ">max", "most frequent",
+        "project", "model", "day", "state", "feature", "?kind", ">n", ">missing", ">mean", ">?sd", ">?min", ">p50", ">?p95",
+        ">?max", "most frequent",
     )  # fmt: skip
     for row in rows:
         labels = ", ".join(f"{one['label']} {w.count(one['count'])}" for one in (row.top or [])[:3])
@@ -238,7 +248,7 @@ def features(rows: Iterable[s.FeatureDay]) -> RenderableType:
 def drift(rows: Iterable[s.DriftDay]) -> RenderableType:
     """Drift, a row a day and feature, with what moved."""
     made = table(
-        "project", "model", "day", "state", "feature", ">PSI", ">E0", ">q", "verdict", "by", "what moved"
+        "project", "model", "day", "state", "feature", ">PSI", ">?E0", ">?q", "verdict", "?by", "what moved"
     )  # fmt: skip
     overlaps = False
     for row in rows:
