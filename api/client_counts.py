@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from api.days import DayParameter, ProjectId, span
 from api.door.access import Ingest, Read, the_projects, unknown_project
 from api.paging import Cursor, Limit, Page, cut, decode, encode
-from api.problems import Problem
 from api.services import services_of
 from api.shapes import Strict
 from ml_guard.stats import DAYS_KEPT, LOSSES, NO_PROJECT
@@ -72,10 +71,13 @@ class ClientDay(BaseModel):
 async def report_client_counts(request: Request, who: Ingest, report: ClientReport) -> Any:
     """Take a client's counts. Days older than a week, and those ahead, are left out."""
     services = services_of(request)
-    wait_s = services.limit.wait_s(who.key.key_id)
-    if wait_s > 0:
-        raise Problem("rate_limited", f"The key {who.key.name!r} sends too much.", retry_after_s=wait_s)
-    services.limit.spend(who.key.key_id, len(report.counts))
+    key_id = who.key.key_id
+    services.limit.check(
+        key_id,
+        "key_events_per_s",
+        f"The key {who.key.name!r} may send {services.settings.key_events_per_s:g} events a second.",
+    )
+    services.limit.spend(key_id, max(1, len(report.counts)))
     named = {count.project_id for count in report.counts} - {NO_PROJECT}
     known = await services.projects.known(name for name in named if who.sees(name))
     if named and not known:

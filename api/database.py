@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 
 import asyncpg
 
 from api.problems import Problem
+from api.turns import Turns
 from stream.store.pool import Connection
 
 AWAY = (
@@ -29,14 +31,19 @@ NOT_MIGRATED = (
     asyncpg.InvalidSchemaNameError,
 )
 ACQUIRE_S = 5.0
-STATEMENT_S = 20.0
+GRACE_S = 5.0
+"""The database ends a statement itself; so much later the API no longer waits for it to."""
+
+ASKER: ContextVar[str] = ContextVar("ASKER", default="")
+"""The key whose request this is; work of the API's own has the empty name."""
 
 
 class Database:
-    """A pool of at most two connections that starts empty, so that the API starts without its database."""
+    """A small pool that starts empty, so that the API starts without its database."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, connections: int = 3, statement_s: float = 20.0) -> None:
+        self._url, self._connections, self._statement_s = url, connections, statement_s
+        self._turns = Turns(connections)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -44,11 +51,14 @@ class Database:
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
-            max_size=2,
+            max_size=self._connections,
             timeout=ACQUIRE_S,
-            command_timeout=STATEMENT_S,
+            command_timeout=self._statement_s + GRACE_S,
             max_inactive_connection_lifetime=60,
-            server_settings={"application_name": "ml_guard api"},
+            server_settings={
+                "application_name": "ml_guard api",
+                "statement_timeout": str(round(self._statement_s * 1000)),
+            },
         )
 
     async def close(self) -> None:
@@ -67,10 +77,27 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one short piece of work. Raises the problem `database_unavailable`."""
+        """A connection for one short piece of work. Raises `database_unavailable` and `query_too_long`."""
         with reached():
-            async with self.pool.acquire(timeout=ACQUIRE_S) as connection:
-                yield connection
+            async with (
+                self._turns.turn(ASKER.get(), ACQUIRE_S),
+                self.pool.acquire(timeout=ACQUIRE_S) as connection,
+            ):
+                try:
+                    yield connection
+                except TimeoutError as error:
+                    raise too_long() from error
+
+
+def too_long() -> Problem:
+    """The problem document for a statement that was ended."""
+    return Problem(
+        "query_too_long",
+        "The question kept the database for longer than it may (ML_GUARD_API_STATEMENT_S). Ask for fewer days, for one "
+        "model or feature, or with a smaller `limit`.",
+        retry_after_s=5,
+        limit="api_statement_s",
+    )
 
 
 def unavailable(error: BaseException) -> Problem:
@@ -92,6 +119,8 @@ def reached() -> Iterator[None]:
             "invalid_request",
             "A value cannot be stored or compared: text without the character 0, numbers in range.",
         ) from error
+    except asyncpg.QueryCanceledError as error:
+        raise too_long() from error
     except AWAY as error:
         raise unavailable(error) from error
     except NOT_MIGRATED as error:

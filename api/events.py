@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from api.bridge.verdicts import Taken, Verdict
 from api.door.access import Ingest
+from api.door.keyring import Principal
 from api.problems import Problem
 from api.services import services_of
 from ml_guard.event import Event
@@ -101,24 +102,35 @@ async def send_events(
 ) -> Response:
     """Events into Kafka. Answers when the broker has them; a rejected event does not keep others back."""
     services = services_of(request)
-    wait_s = services.limit.wait_s(who.key.key_id)
-    if wait_s > 0:
-        raise Problem(
-            "rate_limited",
-            f"The key {who.key.name!r} may send {services.settings.key_events_per_s:g} events a second.",
-            retry_after_s=wait_s,
-        )
+    key_id = who.key.key_id
+    services.limit.check(
+        key_id,
+        "key_events_per_s",
+        f"The key {who.key.name!r} may send {services.settings.key_events_per_s:g} events a second.",
+    )
 
     async def known(names: set[str]) -> set[str]:
         return await services.projects.known(name for name in names if who.sees(name))
 
-    verdicts = await services.bridge.receive(request, known, time.time_ns() // 1000, idempotency_key)
-    services.limit.spend(who.key.key_id, len(verdicts))
+    try:
+        verdicts = await services.bridge.receive(
+            request, known, time.time_ns() // 1000, idempotency_key, holder_of(who)
+        )
+    except Problem:
+        services.requests.spend(key_id, 1)
+        raise
+    services.limit.spend(key_id, max(1, len(verdicts)))
     services.measures.judged("accepted" if isinstance(v, Taken) else v.reason for v in verdicts)
     answer = _answer(verdicts)
     if verdicts and not answer.accepted:
         raise _nothing_taken(verdicts, answer)
     return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+def holder_of(who: Principal) -> str:
+    """In whose name the bridge holds a body: that of the project that the key is for, else the key's own."""
+    bound = who.project_ids
+    return next(iter(bound)) if bound is not None and len(bound) == 1 else f"key {who.key.key_id}"
 
 
 def _answer(verdicts: list[Verdict]) -> Verdicts:

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from api.database import Database
+from api.database import ASKER, Database
 from api.problems import Problem
 from stream.store.changes import Change, changes, last_change
 from stream.store.pool import Connection
@@ -107,6 +107,7 @@ class Feed:
             self._poller = None
 
     async def _poll(self) -> None:
+        ASKER.set("")  # not the key's whose request began it
         while True:
             try:
                 async with self._database.connection() as connection:

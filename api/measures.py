@@ -35,6 +35,12 @@ class Measures:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._limited = Counter(
+            "ml_guard_api_limited",
+            "Requests that a limit turned away, by the problem's code and the setting that limits.",
+            ("code", "limit"),
+            registry=self.registry,
+        )
         self._events = Counter(
             "ml_guard_bridge_events",
             "Events that came to the bridge, by what became of them.",
@@ -96,6 +102,10 @@ class Measures:
         self._requests.labels(operation, str(status)).inc()
         if seconds is not None:
             self._seconds.labels(operation).observe(seconds)
+
+    def limited(self, code: str, limit: str) -> None:
+        """Count a request that a limit turned away."""
+        self._limited.labels(code, limit).inc()
 
     def judged(self, outcomes: Iterable[str]) -> None:
         """Count events: `accepted`, or the reason of each that was not."""

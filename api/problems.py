@@ -9,7 +9,7 @@ Problem
     409 conflict               413 payload_too_large                   415 unsupported_media_type
     422 invalid_request        424 aws_refused                         429 rate_limited
     500 internal_error         503 broker_unavailable buffer_full too_many_streams
-        database_unavailable aws_unavailable
+        database_unavailable query_too_long aws_unavailable
 """
 
 from __future__ import annotations
@@ -56,14 +56,17 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "This type of body is not taken"),
     "invalid_request": (422, "The request is not valid"),
     "aws_refused": (424, "AWS does not say what it costs as things stand"),
-    "rate_limited": (429, "The key sends too much"),
+    "rate_limited": (429, "There are too many of these requests"),
     "internal_error": (500, "The server failed"),
     "broker_unavailable": (503, "Kafka does not answer"),
     "buffer_full": (503, "The bridge has more than it can hold"),
     "too_many_streams": (503, "No more live streams are possible"),
     "database_unavailable": (503, "The database does not answer"),
+    "query_too_long": (503, "The question takes too long"),
     "aws_unavailable": (503, "AWS does not answer now"),
 }
+LIMITS = {"rate_limited", "buffer_full", "payload_too_large", "too_many_streams", "query_too_long"}
+"""What is answered beyond a limit; each is counted."""
 _PARAMETER = re.compile(r"\{\w+\}")
 BY_STATUS = {status: code for code, (status, _) in reversed(list(CODES.items()))}
 
@@ -184,7 +187,12 @@ def install(app: FastAPI) -> None:
 
         app.add_exception_handler(kind, handle)
 
-    on(Problem, lambda error: error)
+    async def tell(request: Request, problem: Problem) -> Response:
+        if problem.code in LIMITS:
+            app.state.services.measures.limited(problem.code, problem.extra.get("limit", ""))
+        return answer(problem, request.url.path)
+
+    app.add_exception_handler(Problem, tell)  # type: ignore[arg-type]
 
     async def refuse(request: Request, error: HTTPException) -> Response:
         path = request.url.path

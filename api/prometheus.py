@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.door.access import demand, the_projects
+from api.door.access import address_of, demand, the_projects
 from api.measures import Measures
 from api.model_series import model_series
 from api.problems import Problem
@@ -57,7 +57,7 @@ async def prometheus_metrics(request: Request) -> Response:
     await request.app.state.scrapes.refresh(services)
     text = generate_latest(services.measures.registry)
     if secret is not None:
-        who = await services.keyring.open(secret)
+        who = await services.keyring.open(secret, address_of(request))
         demand(who, "read")
         projects = await the_projects(services, who, None)
         async with services.database.connection() as connection:

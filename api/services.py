@@ -30,6 +30,8 @@ class Services:
     keyring: Keyring
     projects: ProjectDirectory
     limit: RateLimit
+    """Of events."""
+    requests: RateLimit
     bridge: Bridge
     broker: Broker
     readiness: Readiness
@@ -41,15 +43,18 @@ class Services:
     @classmethod
     def of(cls, settings: Settings) -> Services:
         """All parts, not yet open. Raises `ConfigError` if the settings of Kafka contradict one another."""
-        database = Database(settings.database_url)
+        database = Database(
+            settings.database_url, connections=settings.api_connections, statement_s=settings.api_statement_s
+        )
         kafka = connection(settings)
         broker = Broker(kafka, settings.topic)
         return cls(
             settings=settings,
             database=database,
-            keyring=Keyring(database, settings.demo_key),
+            keyring=Keyring(database, settings.demo_key, wrong_per_s=settings.wrong_keys_per_s),
             projects=ProjectDirectory(database),
             limit=RateLimit(settings.key_events_per_s, time.monotonic),
+            requests=RateLimit(settings.key_requests_per_s, time.monotonic),
             bridge=Bridge(settings, kafka),
             broker=broker,
             readiness=Readiness(settings, database, broker),

@@ -26,6 +26,7 @@ from stream.healthcheck import heartbeat_file
 from stream.ingest.claims import Claims
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
+from stream.ingest.fold import LEFT_OUT
 from stream.ingest.ingestion import Ingestion
 from stream.ingest.lag import LagWatch
 from stream.ingest.log import Log
@@ -296,7 +297,7 @@ class Worker:
                 pace.took_s * 1000,
                 len(ingestion.cache),
                 ingestion.cache.nbytes / 1e6,
-                ingestion.folder.values_over_cap,
+                ingestion.folder.beyond[LEFT_OUT],
                 sorted(written),
                 sorted(claims.stopped),
             )

@@ -60,8 +60,18 @@ def labels_of(texts: Iterable[str], hide: LabelHash | None = None) -> Counter[st
     >>> labels_of(["CA", "US", "CA"])["CA"]
     2
     """
+    return shortened(texts, hide)[0]
+
+
+def shortened(texts: Iterable[str], hide: LabelHash | None = None) -> tuple[Counter[str], int]:
+    """How often each label comes, and how many of the texts were too long to be their own label."""
     found = Counter(texts)
     strange = [label for label in found if len(label) > MAX_NAME or "\0" in label]
+    values = 0
     for label in strange:
-        found[short_label(label)] += found.pop(label)
-    return found if hide is None else Counter({hide(label): count for label, count in found.items()})
+        times = found.pop(label)
+        found[short_label(label)] += times
+        values += times
+    return (
+        found if hide is None else Counter({hide(label): count for label, count in found.items()})
+    ), values

@@ -21,6 +21,7 @@ from prometheus_client import (
     start_http_server,
 )
 
+from stream.ingest.fold import ESTIMATED, LEFT_OUT, SHORTENED
 from stream.ingest.work import Work
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,14 @@ class WorkerMeasures:
             "Values left out, since ML_GUARD_MAX_MODEL_FEATURES was reached.",
         )
         self._tasks = self._gauge("ml_guard_worker_tasks", "Tasks of the event loop.")
+        self.shortened = self._counter(
+            "ml_guard_worker_labels_shortened",
+            "Texts of more than 256 characters, counted in their short form.",
+        )
+        self.estimated = self._counter(
+            "ml_guard_worker_labels_estimated",
+            "Labels of features that had more on a day than are counted exactly.",
+        )
         self.leads = self._gauge("ml_guard_worker_leader", "1 if this worker closes days and sends alerts.")
         self.rolled = self._counter(
             "ml_guard_closer_model_days_rolled", "Results of open model-days written."
@@ -144,6 +153,15 @@ class WorkerMeasures:
         """Count a day that was closed."""
         self._closed.labels("first" if revision == 1 else "restated").inc()
         self._incomplete.inc(not complete)
+
+    def beyond(self, values: Mapping[str, int]) -> None:
+        """Count values that came beyond a limit."""
+        for counter, name in (
+            (self.over_cap, LEFT_OUT),
+            (self.shortened, SHORTENED),
+            (self.estimated, ESTIMATED),
+        ):
+            counter.inc(values.get(name, 0))
 
     def worked(self, work: str, seconds: float) -> None:
         """Time a step of the closer."""

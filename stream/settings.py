@@ -101,11 +101,39 @@ class Settings(BaseSettings):
     bridge_buffer_bytes: int = Field(
         67_108_864, ge=1_048_576, description="Bytes that the bridge holds at most; beyond it answers 503."
     )
+    bridge_project_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="The part of it that one project may have; beyond it its requests get 503.",
+    )
     bridge_ack_s: float = Field(
         10.0, gt=0, description="How long the bridge waits for Kafka's acknowledgement before it answers 503."
     )
     key_events_per_s: float = Field(
         50_000.0, gt=0, description="Events a second that one key may send; beyond it the bridge answers 429."
+    )
+    key_requests_per_s: float = Field(
+        500.0,
+        gt=0,
+        description="Requests a second that one key may make, those of events counted only where they are refused; "
+        "beyond it the API answers 429.",
+    )
+    wrong_keys_per_s: float = Field(
+        10.0,
+        gt=0,
+        description="Wrong keys a second that one address may try; beyond it, keys not known to be good are not looked "
+        "up and get 429.",
+    )
+    api_connections: int = Field(
+        3,
+        ge=2,
+        description="Connections to the database of one API process; one key's requests may have all but one.",
+    )
+    api_statement_s: float = Field(
+        20.0,
+        gt=0,
+        description="The longest that a question may keep the database; beyond it the API answers 503.",
     )
     worker_metrics_host: str = Field(
         "127.0.0.1", description="The address that a worker's `/metrics` listens on."

@@ -27,13 +27,13 @@ GZIP = 16 + zlib.MAX_WBITS
 class Body:
     """A request's body, counted in the budget while it is held."""
 
-    def __init__(self, request: Request, budget: Budget, most: int) -> None:
-        self._request, self._budget, self._most = request, budget, most
+    def __init__(self, request: Request, budget: Budget, most: int, holder: str) -> None:
+        self._request, self._budget, self._most, self._holder = request, budget, most, holder
         self._taken = 0
 
     def release(self) -> None:
         """The body is no longer held."""
-        self._budget.give(self._taken)
+        self._budget.give(self._taken, self._holder)
         self._taken = 0
 
     async def events(self) -> list[bytes]:
@@ -91,7 +91,7 @@ class Body:
     def _hold(self, size: int) -> None:
         if self._taken + size > self._most:
             raise self._too_large()
-        self._budget.take(size)
+        self._budget.take(size, self._holder)
         self._taken += size
 
     def _too_large(self) -> Problem:
@@ -99,6 +99,7 @@ class Body:
             "payload_too_large",
             f"A body may have {self._most} bytes, unpacked too; send it in parts.",
             most_bytes=self._most,
+            limit="max_body_bytes",
         )
 
 

@@ -22,18 +22,23 @@ from stream.settings import Settings
 HEAD_BYTES = 4_096
 """Room in a record for what stands around its events: project and batch names, braces."""
 
+REPLAY = "replay"
+"""In whose name dead letters wait that are sent again."""
+
 
 class Bridge:
     """From HTTP into Kafka. Memory is bounded by `bridge_buffer_bytes`, whatever clients and broker do."""
 
     def __init__(self, settings: Settings, kafka: Mapping[str, Any]) -> None:
-        self.budget = Budget(settings.bridge_buffer_bytes)
+        self.budget = Budget(settings.bridge_buffer_bytes, settings.bridge_project_share)
         self.producer = Producer(
             kafka, settings.topic, self.budget, settings.bridge_ack_s, settings.max_record_bytes
         )
         self._coalescer = Coalescer(self.producer.send)
         self._decoder = EventDecoder(max_features=settings.max_features)
-        self._ack_s, self._body_bytes = settings.bridge_ack_s, settings.max_body_bytes
+        self._ack_s = settings.bridge_ack_s
+        # A body and its records are held at once: one that can never fit is too large, not to be tried again.
+        self._body_bytes = min(settings.max_body_bytes, self.budget.most_of_one // 2)
         self._part_bytes = min(PART_BYTES, settings.max_record_bytes - HEAD_BYTES)
         self._limits = Limits(
             event_bytes=self._part_bytes,
@@ -59,14 +64,18 @@ class Bridge:
         known_projects: Callable[[set[str]], Awaitable[set[str]]],
         now_us: int,
         batch_id: str | None,
+        holder: str,
     ) -> list[Verdict]:
-        """The verdicts on the request's events; what was taken is in Kafka. Raises problems."""
+        """The verdicts on the request's events; what was taken is in Kafka. Raises problems.
+
+        `holder`: in whose name the body is held; its records are in that of their project.
+        """
         self.producer.check()
-        body = Body(request, self.budget, self._body_bytes)
+        body = Body(request, self.budget, self._body_bytes, holder)
         try:
             raws = await body.events()
             verdicts = await judge(raws, self._decoder, self._limits, now_us, known_projects)
-            await self._acknowledged(self._waits(raws, verdicts, batch_id))
+            await self._acknowledged(self._waits(raws, verdicts, batch_id, holder))
         finally:
             body.release()
         return verdicts
@@ -76,14 +85,14 @@ class Bridge:
         event = self._decoder.verdict(raw)
         if isinstance(event, Event) and event.timestamp is None:
             raw = stamped(raw, first_at)
-        await self._acknowledged([self._start(self.producer.send(raw))])
+        await self._acknowledged([self._start(self.producer.send(raw, REPLAY))])
 
     def _waits(
-        self, raws: Sequence[bytes], verdicts: Sequence[Verdict], batch_id: str | None
+        self, raws: Sequence[bytes], verdicts: Sequence[Verdict], batch_id: str | None, holder: str
     ) -> set[asyncio.Future[None]]:
         if batch_id is not None:
             return {
-                self._start(self.producer.send(record))
+                self._start(self.producer.send(record, holder))
                 for record in records(raws, verdicts, batch_id, self._part_bytes)
             }
         projects: dict[str, list[bytes]] = {}

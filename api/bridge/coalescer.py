@@ -27,10 +27,11 @@ class _Open:
 class Coalescer:
     """Gathers events by project into records without a `batch_id`.
 
-    `send` gets a record and returns when the broker has it. What it raises, every request in that record hears.
+    `send` gets a record and its project, and returns when the broker has it. What it raises, every request in that
+    record hears.
     """
 
-    def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, send: Callable[[bytes, str], Awaitable[None]]) -> None:
         self._send = send
         self._open: dict[str, _Open] = {}
         self._sending: set[asyncio.Task[None]] = set()
@@ -68,7 +69,7 @@ class Coalescer:
 
     async def _deliver(self, project_id: str, record: _Open) -> None:
         try:
-            await self._send(encode_batch(record.events, project_id=project_id))
+            await self._send(encode_batch(record.events, project_id=project_id), project_id)
         except Exception as error:
             if not record.acknowledged.done():
                 record.acknowledged.set_exception(error)

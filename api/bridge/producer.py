@@ -67,8 +67,8 @@ class Producer:
         if self._producer is None or (oldest is not None and time.monotonic() - oldest > self._ack_s):
             raise self.away()
 
-    async def send(self, record: bytes) -> None:
-        """Return when the broker has the record. Raises `broker_unavailable`, `buffer_full`.
+    async def send(self, record: bytes, holder: str) -> None:
+        """Return when the broker has the record; it waits in this holder's name. Raises `broker_unavailable`, `buffer_full`.
 
         A record that was not acknowledged in time may still arrive later: a caller that retries without an
         `Idempotency-Key` may then have its events twice.
@@ -77,7 +77,7 @@ class Producer:
         if producer is None:
             raise self.away()
         cost = len(record) + RECORD_OVERHEAD
-        self._budget.take(cost)
+        self._budget.take(cost, holder)
         self._number += 1
         number = self._number
         self._waiting[number] = time.monotonic()
@@ -92,7 +92,7 @@ class Producer:
                 self._failed.set()
             raise self.away() from error
         finally:
-            self._budget.give(cost)
+            self._budget.give(cost, holder)
             del self._waiting[number]
             if acknowledged is not None:
                 self._acks.discard(acknowledged)

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
+from api.database import ASKER
 from api.door.keyring import Principal
+from api.door.limits import neighbourhood
 from api.problems import Problem
 from api.services import Services, services_of
 
@@ -21,12 +23,27 @@ def needs(scope: str | None) -> Callable[..., Coroutine[Any, Any, Principal]]:
     """A dependency that lets keys with this scope in (None: any valid key)."""
 
     async def check(request: Request, secret: Annotated[str | None, Security(_header)]) -> Principal:
-        who = await services_of(request).keyring.open(secret)
+        services = services_of(request)
+        who = await services.keyring.open(secret, address_of(request))
+        key_id = who.key.key_id
+        services.requests.check(
+            key_id,
+            "key_requests_per_s",
+            f"The key {who.key.name!r} may make {services.settings.key_requests_per_s:g} requests a second.",
+        )
+        if scope != "ingest":  # events have a limit of their own
+            services.requests.spend(key_id, 1)
+        ASKER.set(key_id)
         if scope is not None:
             demand(who, scope)
         return who
 
     return check
+
+
+def address_of(request: Request) -> str:
+    """Where wrong keys are counted."""
+    return neighbourhood(request.client.host if request.client else "")
 
 
 def demand(who: Principal, scope: str) -> None:

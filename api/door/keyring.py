@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from api.database import Database
+from api.door.limits import RateLimit
 from api.problems import Problem
 from stream.store import keys
 
@@ -55,9 +56,14 @@ class Keyring:
     """Keys by their hash. A key that is wrong is not told apart from one that was revoked."""
 
     def __init__(
-        self, database: Database, demo_key: str | None, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        demo_key: str | None,
+        clock: Callable[[], float] = time.monotonic,
+        wrong_per_s: float = 10.0,
     ) -> None:
         self._database, self._clock = database, clock
+        self._wrong = RateLimit(wrong_per_s, clock)
         self._forgotten = 0
         self._entries: OrderedDict[bytes, tuple[Principal | None, float]] = OrderedDict()
         self._demo: tuple[bytes, Principal] | None = None
@@ -65,10 +71,16 @@ class Keyring:
             epoch = keys.Key("demo", "demo", frozenset({"admin"}), None, keys.EPOCH)
             self._demo = (keys.digest(demo_key), principal(epoch))
 
-    async def open(self, secret: str | None) -> Principal:
-        """The principal of a key. Raises the problem `invalid_key`."""
-        found = None if not secret or len(secret) > 256 else await self._look(secret)
+    async def open(self, secret: str | None, address: str = "") -> Principal:
+        """The principal of a key. Raises `invalid_key`, and `rate_limited` where this address tried too many.
+
+        Keys that were good a moment ago pass whatever else came from their address.
+        """
+        found = None if not secret or len(secret) > 256 else await self._look(secret, address)
         if found is None:
+            if secret:
+                self._check(address)
+                self._wrong.spend(address, 1)
             raise Problem(
                 "invalid_key",
                 "Send a valid key in the header X-API-Key; `ml-guard key create` makes one.",
@@ -86,7 +98,15 @@ class Keyring:
         self._forgotten += 1
         self._entries.clear()
 
-    async def _look(self, secret: str) -> Principal | None:
+    def _check(self, address: str) -> None:
+        if address:  # empty: not a door, but a stream that looks whether its key still holds
+            self._wrong.check(
+                address,
+                "wrong_keys_per_s",
+                "Too many keys that are not valid came from this address; wait a moment.",
+            )
+
+    async def _look(self, secret: str, address: str) -> Principal | None:
         sha256 = keys.digest(secret)
         if self._demo is not None and hmac.compare_digest(sha256, self._demo[0]):
             return self._demo[1]
@@ -96,6 +116,8 @@ class Keyring:
         age = self._clock() - at
         if age < FRESH_S:
             return known
+        if known is None:
+            self._check(address)
         forgotten = self._forgotten
         try:
             async with self._database.connection() as connection:

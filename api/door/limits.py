@@ -1,9 +1,12 @@
-"""Does this key send more than it may? A bucket of events a key."""
+"""Does this one send more than it may? Buckets of events a key, of requests a key, of wrong keys an address."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+from api.problems import Problem
 
 KEYS = 10_000
 """Buckets kept; the least used goes first, and comes back full, which favours its key by one burst at most."""
@@ -13,7 +16,7 @@ BURST_S = 2.0
 
 
 class RateLimit:
-    """Each key may send `per_s` events a second on average.
+    """Each key, or whatever has a name, may have `per_s` units a second on average.
 
     A request is let in while the bucket is not empty, whatever its size, and may leave it in debt: the size is known
     only once the body was read, and a limit that refuses after reading saves nothing.
@@ -36,9 +39,15 @@ class RateLimit:
         level = self._level(key_id)
         return 0.0 if level >= 0 else -level / self._per_s
 
-    def spend(self, key_id: str, events: int) -> None:
-        """Take these events from the key's bucket."""
-        self._buckets[key_id] = (self._level(key_id) - events, self._clock())
+    def check(self, key_id: str, limit: str, detail: str) -> None:
+        """Raise `rate_limited` if the key has to wait; `limit` is the setting's name, which the answer has too."""
+        wait_s = self.wait_s(key_id)
+        if wait_s > 0:
+            raise Problem("rate_limited", detail, retry_after_s=wait_s, limit=limit)
+
+    def spend(self, key_id: str, units: int) -> None:
+        """Take these from the key's bucket."""
+        self._buckets[key_id] = (self._level(key_id) - units, self._clock())
         self._buckets.move_to_end(key_id)
         if len(self._buckets) > KEYS:
             self._buckets.popitem(last=False)
@@ -47,3 +56,18 @@ class RateLimit:
         full = self._per_s * BURST_S
         level, at = self._buckets.get(key_id, (full, self._clock()))
         return min(full, level + (self._clock() - at) * self._per_s)
+
+
+def neighbourhood(address: str) -> str:
+    """What counts as one address: of IPv6 the network, since whoever has one address there has all of them.
+
+    >>> neighbourhood("192.0.2.7"), neighbourhood("2001:db8:1:2:3:4:5:6"), neighbourhood("")
+    ('192.0.2.7', '2001:db8:1:2::', '')
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(IPv6Address(int(parsed) >> 64 << 64))
+    return address

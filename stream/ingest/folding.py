@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import cast
@@ -52,8 +53,8 @@ class Folder:
 
     Attributes
     ----------
-    values_over_cap : int
-        Values that were not kept, since their model-day has as many features as it may.
+    beyond : Counter of str
+        Values that came beyond a limit, by what became of them: `fold.LEFT_OUT` and its like.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Folder:
         self._catalog = catalog
         self._cache = cache
         self._clock = clock
-        self.values_over_cap = 0
+        self.beyond: Counter[str] = Counter()
         self._reader = RecordReader(
             max_features=settings.max_features, max_record_bytes=settings.max_record_bytes
         )
@@ -122,7 +123,7 @@ class Folder:
             return 0
         self._note(partition, records, again, found)
         for group, day in zip(found.groups, states, strict=True):
-            self.values_over_cap += fold(day, group, self._settings.max_model_features)
+            self.beyond += fold(day, group, self._settings.max_model_features)
             key_id = None if group.hide is None else group.hide.key_id
             partition.work.label_keys.add((group.model[0], key_id))
             partition.work.add_traffic(group)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -76,6 +76,7 @@ class Ingestion:
         self._clock = clock
         self._hints: dict[int, int] = {}
         self._isolations: dict[int, Isolation] = defaultdict(Isolation)
+        self._beyond: Counter[str] = Counter()
 
     async def take(self, batch: PartitionBatch) -> None:
         """Take the next batch of a partition; it may be folded at once or wait for more."""
@@ -148,10 +149,10 @@ class Ingestion:
             self.claims.database_failed(f"partition {partition.number}: state could not be loaded", gone)
 
     async def _fold(self, partition: Partition) -> None:
-        over_cap = self.folder.values_over_cap
         aside = self._isolations[partition.number].still_aside(partition)
         self.pace.folded(await self.folder.fold(partition, aside))
-        self.measures.over_cap.inc(self.folder.values_over_cap - over_cap)
+        self.measures.beyond(self.folder.beyond - self._beyond)
+        self._beyond = Counter(self.folder.beyond)
         self.failpoints.passing("after_fold")
 
     async def _make_room(self, partition: Partition) -> None:

@@ -65,6 +65,11 @@ class FeatureState:
             self.counted += sketch.n - before
         self.dirty = True
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether all its labels are counted exactly."""
+        return not isinstance(self.sketch, CategorySketch) or self.sketch.exact
+
 
 class ModelDay:
     """The state of one model, endpoint and day on one shard."""

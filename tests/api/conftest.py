@@ -137,6 +137,8 @@ def make_settings(stack: RunningStack, module_database_url: str) -> Callable[...
             "topic": name,
             "dead_topic": f"{name}.dead",
             "demo_key": DEMO,
+            "key_requests_per_s": 1e6,
+            "wrong_keys_per_s": 1e6,
         }
         return Settings(**{**given, **more})
 

@@ -8,7 +8,16 @@ from tests.api.conftest import Door
 
 
 @pytest.mark.parametrize(
-    "path", ["/health", "/projects", "/nowhere", "/openapi.json", "/keys/current", "/metrics/daily?limit=0"]
+    "path",
+    [
+        "/health",
+        "/projects",
+        "/nowhere",
+        "/openapi.json",
+        "/keys/current",
+        "/metrics/daily?limit=0",
+        "/../../metrics",
+    ],
 )
 def test_an_answer_is_no_page_and_is_kept_nowhere(door: Door, path: str) -> None:
     with door.client() as client:

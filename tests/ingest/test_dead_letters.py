@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from stream.ingest import ingestion
+from stream.ingest.fold import LEFT_OUT
 from tests.ingest.conftest import NOW, Bench, MakeBench, add_project, batch, event
 
 LATER = (NOW + timedelta(days=2)).isoformat()
@@ -125,7 +126,7 @@ async def test_features_beyond_the_cap_are_not_kept_and_their_events_are(make_be
     await worker.checkpoint(0)
     assert await worker.events() == 10
     assert await worker.value("select count(*) from ml_guard.day_sketch where kind = 'numeric'") == 3
-    assert worker.ingestion.folder.values_over_cap == 7
+    assert worker.ingestion.folder.beyond[LEFT_OUT] == 7
 
 
 async def test_the_future_is_measured_from_the_arrival(worker: Bench) -> None:

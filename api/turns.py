@@ -1,0 +1,64 @@
+"""Who gets a connection next? Connections go round among keys, so that one which asks much keeps nobody waiting long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Turns:
+    """So many turns at once, for one asker all but one of them; those who wait are served one asker after the other."""
+
+    def __init__(self, turns: int) -> None:
+        self._free, self._most_of_one = turns, max(1, turns - 1)
+        self._has: Counter[str] = Counter()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, asker: str, timeout_s: float) -> AsyncIterator[None]:
+        """Have one. Raises `TimeoutError`."""
+        if self._free and self._has[asker] < self._most_of_one:
+            self._free -= 1
+            self._has[asker] += 1
+        else:
+            await self._wait(asker, timeout_s)
+        try:
+            yield
+        finally:
+            self._give(asker)
+
+    async def _wait(self, asker: str, timeout_s: float) -> None:
+        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(asker, deque()).append(called)
+        try:
+            await asyncio.wait_for(asyncio.shield(called), timeout_s)
+        except BaseException:
+            if called.done():
+                self._give(asker)
+            else:
+                self._waiting[asker].remove(called)
+                if not self._waiting[asker]:
+                    del self._waiting[asker]
+            raise
+
+    def _give(self, asker: str) -> None:
+        self._free += 1
+        self._has[asker] -= 1
+        if not self._has[asker]:
+            del self._has[asker]
+        for following in self._waiting:
+            if self._has[following] < self._most_of_one:
+                self._call(following)
+                return
+
+    def _call(self, asker: str) -> None:
+        waiting = self._waiting[asker]
+        self._free -= 1
+        self._has[asker] += 1
+        waiting.popleft().set_result(None)
+        if waiting:
+            self._waiting.move_to_end(asker)
+        else:
+            del self._waiting[asker]
