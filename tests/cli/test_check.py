@@ -41,6 +41,7 @@ def test_events_that_would_not_arrive_are_1_with_the_cause_and_the_cure(good: Fa
     assert "FAILED" in seen.out
     assert "shoop is unknown" in seen.out
     assert "`ml-guard project create` makes it" in seen.out
+    assert all(line.rstrip() for line in seen.out.splitlines())
     assert not typed("check", "--project", "shoop", "--json").json["ok"]
     assert typed("check").code == 0  # no project is named, so none is asked about
     away = typed("--url", "http://127.0.0.1:9", "check")

@@ -9,9 +9,9 @@ import msgspec
 import typer
 from rich.console import RenderableType
 from rich.markup import escape
+from rich.table import Table
 
 from ml_guard.checking import Check, Step
-from ml_guard.cli import tables
 from ml_guard.cli.connection import address
 from ml_guard.cli.failures import NEGATIVE
 from ml_guard.cli.output import AsJson, emit
@@ -59,8 +59,10 @@ def check(
 
 
 def _drawn(found: Check) -> RenderableType:
-    made = tables.table("", "", "", title=None)
-    made.show_header = False
+    made = Table.grid(padding=(0, 2))
+    for column in (6, 8):
+        made.add_column(min_width=column, no_wrap=True)
+    made.add_column(overflow="fold")
     for step in found.steps:
         cure = f"\n[quiet]{escape(step.cure)}[/]" if step.cure and not step.ok else ""
         mark = "[good]ok[/]" if step.ok else "[bad]FAILED[/]"
