@@ -148,6 +148,12 @@ FAULTS = (
         "tests/embedded/test_durability.py::test_every_acknowledged_row_survives_kill_9_of_the_server",
     ),
     _fault(
+        "the database lost, and restored from a backup",
+        "G2, G6",
+        f"{DATABASE}::test_a_database_that_is_lost_and_restored_under_its_workers_counts_as_if_it_had_never_been",
+        "tests/upgrade/test_archives.py::test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke",
+    ),
+    _fault(
         "the same batch in one request, after 6 days, after 8",
         "G2",
         f"{BATCHES}::test_a_retry_in_the_same_fetch_is_counted_once",

@@ -9,11 +9,14 @@ import pytest
 
 from bench.events import PROJECTS, make_projects, produce
 from bench.fleet import Fleet
+from stream.archive.loading import restore
+from stream.archive.taking import take
 from stream.migrate import migrate
 from tests.chaos.full_disk import CappedDatabase
 from tests.chaos.lasting import lasting
 from tests.chaos.proxy import Proxy
-from tests.chaos.site import check, through, until
+from tests.chaos.site import check, epochs, through, until
+from tests.upgrade.test_archives import lose
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(lasting(400, 1_500))]
 COMMIT = b"COMMIT;"
@@ -33,6 +36,28 @@ async def test_a_lost_reply_to_commit_counts_nothing_twice(fleet: Fleet, databas
     assert database_proxy.lost_replies >= 2
     assert fleet.terminate(worker) == 0
     await check(fleet.database_url, range(4_000))
+
+
+@pytest.mark.chaos
+async def test_a_database_that_is_lost_and_restored_under_its_workers_counts_as_if_it_had_never_been(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    workers = [fleet.start(), fleet.start()]
+    await produce(fleet.kafka, fleet.topic, range(2_000))
+    await fleet.drained()
+    await take(fleet.database_url, tmp_path / "backup.zip")
+    await produce(fleet.kafka, fleet.topic, range(2_000, 4_000))
+    await fleet.drained()
+    await check(fleet.database_url, range(4_000))
+    before = await epochs(fleet)
+    await lose(fleet.database_url)
+    await produce(fleet.kafka, fleet.topic, range(4_000, 5_000))
+    assert [worker.poll() for worker in workers] == [None, None]
+    await restore(fleet.database_url, tmp_path / "backup.zip")
+    await fleet.drained()
+    await check(fleet.database_url, range(5_000))
+    assert await epochs(fleet) != before
+    assert [fleet.terminate(worker) for worker in workers] == [0, 0]
 
 
 @pytest.mark.chaos

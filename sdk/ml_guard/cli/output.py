@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.theme import Theme
 
 PIPED_WIDTH = 160
@@ -71,8 +71,14 @@ def bar(label: str, total: int, unit: str = "events") -> Iterator[Callable[[int]
 def rows_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar whose total comes later; gives a function that takes how many rows are done, and of how many."""
     with _progress("rows") as progress:
-        task = progress.add_task(label, total=0)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        tasks: list[TaskID] = []
+
+        def show(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(progress.add_task(label, total=total))
+            progress.update(tasks[0], completed=done)
+
+        yield show
 
 
 def _progress(unit: str) -> Progress:
