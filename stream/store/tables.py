@@ -219,6 +219,11 @@ async def end_restore(connection: asyncpg.Connection[asyncpg.Record], sequences_
     )
     for name, value in sequences_at.items():
         await connection.execute("select setval(format('ml_guard.%I', $1::text)::regclass, $2)", name, value)
+    # Who follows results may have seen numbers that were given after the backup: milliseconds are beyond all of them.
+    await connection.execute(
+        """select setval('ml_guard.result_change', greatest(last_value, (extract(epoch from now()) * 1000)::bigint))
+             from ml_guard.result_change"""
+    )
 
 
 async def begin_anew(connection: asyncpg.Connection[asyncpg.Record], project_id: str) -> None:
