@@ -5,10 +5,9 @@ Tables and columns are found by the catalog, whoever adds them and when.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from typing import Any
 
 import asyncpg
@@ -145,8 +144,14 @@ async def copy_in(
     connection: asyncpg.Connection[asyncpg.Record], table: str, columns: Sequence[str], text: bytes
 ) -> int:
     """Write the rows of a piece of text; how many."""
+
+    async def source() -> AsyncIterator[
+        bytes
+    ]:  # of a file asyncpg would keep its bytes until a full collection
+        yield text
+
     tag = await connection.copy_to_table(
-        table, source=BytesIO(text), schema_name="ml_guard", columns=list(columns)
+        table, source=source(), schema_name="ml_guard", columns=list(columns)
     )
     return int(tag.rpartition(" ")[2])
 
