@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from embedded import doctor as examination
 from embedded import lifecycle
 from embedded import status as observed
 from embedded.settings import StackSettings
+from ml_guard.cli import tables
 from ml_guard.cli.connection import read_stack
 from ml_guard.cli.failures import NEGATIVE
 from ml_guard.cli.output import AsJson, emit, say, spinner
@@ -91,7 +92,7 @@ def _settings() -> Settings:
 def _parts(state: dict[str, Any]) -> RenderableType:
     if not state["parts"]:
         return f"ML Guard is {state['phase']} ({state['folder']}). Start it with `ml-guard up`."
-    table = Table("part", "state", "process", "address", "since", "restarts")
+    table = tables.table("part", "state", ">?process", "address", "?since", ">restarts")
     for part in state["parts"]:
         style = STYLES.get(part["state"], "warn")
         shown = f"[{style}]{part['state']}[/{style}]"
@@ -99,8 +100,8 @@ def _parts(state: dict[str, Any]) -> RenderableType:
         table.add_row(
             part["name"], shown, process, part["address"] or "", part["since"], str(part["restarts"])
         )
-    table.caption = f"{state['phase']}, logs in {state['folder']}/logs"
-    return Group(table, *(_crash(part) for part in state["parts"] if part["last_crash"]))
+    said = Text(f"{state['phase']}, logs in {state['folder']}/logs", style="quiet")
+    return Group(table, said, *(_crash(part) for part in state["parts"] if part["last_crash"]))
 
 
 def _crash(part: dict[str, Any]) -> str:
@@ -111,8 +112,8 @@ def _crash(part: dict[str, Any]) -> str:
     )
 
 
-def _findings(findings: list[examination.Finding]) -> Table:
-    table = Table("", "what", "seen", "what to do")
+def _findings(findings: list[examination.Finding]) -> RenderableType:
+    table = tables.table("", "what", "seen", "what to do")
     for finding in findings:
         mark = "[good]ok[/good]" if finding.ok else "[bad]BAD[/bad]"
         table.add_row(mark, finding.what, escape(finding.seen), "" if finding.ok else finding.remedy)

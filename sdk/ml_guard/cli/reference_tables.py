@@ -30,7 +30,8 @@ def from_data(answer: s.BaselineFromData) -> RenderableType:
             made.add_row(escape(one.feature), escape(one.reason))
         where = f"--project {baseline.project_id} --model {baseline.model_id}"
         does = [f"ml-guard feature set {where} --feature {one.feature} --ignore" for one in answer.ignore]
-        parts += [made, Text("\n".join(does), style="key"), Text("and capture again.", style="quiet")]
+        then = "then capture." if baseline.version is None else "and capture again."
+        parts += [made, Text("\n".join(does), style="key"), Text(then, style="quiet")]
     if answer.other_endpoints:
         parts.append(
             Text.from_markup(
