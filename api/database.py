@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -11,6 +13,9 @@ import asyncpg
 from api.problems import Problem
 from api.turns import Turns
 from stream.store.pool import Connection
+from stream.store.refusal import why
+
+log = logging.getLogger(__name__)
 
 AWAY = (
     OSError,
@@ -31,6 +36,7 @@ NOT_MIGRATED = (
     asyncpg.InvalidSchemaNameError,
 )
 ACQUIRE_S = 5.0
+TELL_EVERY_S = 10.0
 GRACE_S = 5.0
 """The database ends a statement itself; so much later the API no longer waits for it to."""
 
@@ -45,6 +51,7 @@ class Database:
         self._url, self._connections, self._statement_s = url, connections, statement_s
         self._turns = Turns(connections)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._told_at = float("-inf")
 
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
@@ -81,12 +88,30 @@ class Database:
         with reached():
             async with (
                 self._turns.turn(ASKER.get(), ACQUIRE_S),
-                self.pool.acquire(timeout=ACQUIRE_S) as connection,
+                self._acquired() as connection,
             ):
                 try:
                     yield connection
                 except TimeoutError as error:
                     raise too_long() from error
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        try:
+            connection = await self.pool.acquire(timeout=ACQUIRE_S)
+        except AWAY as error:
+            self._tell(error)
+            raise
+        try:
+            yield connection
+        finally:
+            await self.pool.release(connection)
+
+    def _tell(self, error: BaseException) -> None:
+        """Callers hear that the database is away; why is the operator's, and once in a while enough."""
+        if time.monotonic() - self._told_at > TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            log.warning("no connection to the database: %s", why(self._url, error))
 
 
 def too_long() -> Problem:

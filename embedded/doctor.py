@@ -22,6 +22,7 @@ from stream.kafka import NoBrokerError, connection, no_broker
 from stream.migrate import MigrationError, check_server, pending
 from stream.settings import Settings
 from stream.store import accounts, client_counts
+from stream.store.refusal import REFUSED, NoDatabaseError, why
 
 ANSWER_TIMEOUT_S = 10.0
 
@@ -83,7 +84,9 @@ async def _guarded(what: str, ask: Callable[[], Awaitable[Any]], remedy: str) ->
         return await asyncio.wait_for(ask(), ANSWER_TIMEOUT_S)
     except TimeoutError:
         return Finding(what, False, f"no answer within {ANSWER_TIMEOUT_S:.0f} s", remedy)
-    except (ConfigError, NoBrokerError) as failure:
+    except ConfigError as failure:
+        return Finding(what, False, str(failure), "see docs/security.md")
+    except (NoBrokerError, NoDatabaseError) as failure:
         return Finding(what, False, str(failure), remedy)
     except (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         return Finding(what, False, f"{type(failure).__name__}: {failure}", remedy)
@@ -117,7 +120,10 @@ async def _end_offsets(settings: Settings) -> Ends:
 
 
 async def _connect(settings: Settings) -> asyncpg.Connection[Any]:
-    return await asyncpg.connect(settings.database_url, timeout=ANSWER_TIMEOUT_S)
+    try:
+        return await asyncpg.connect(settings.database_url, timeout=ANSWER_TIMEOUT_S)
+    except REFUSED as error:
+        raise NoDatabaseError(why(settings.database_url, error)) from error
 
 
 def _broker(settings: Settings, ends: Any) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -117,6 +118,7 @@ def plan_for(settings: StackSettings, say: Say) -> Plan:
         workers=settings.workers,
         database_password=settings.database_password,
         api_key=settings.initial_key,
+        service_password=secrets.token_urlsafe(24),
         public_url=settings.public_url,
     )
 

@@ -24,6 +24,8 @@ class Plan:
     workers: int
     database_password: str
     api_key: str | None
+    service_password: str = ""
+    """Of the database logins of API and workers; nobody else needs it."""
     public_url: str | None = None
 
     @classmethod
@@ -61,12 +63,20 @@ class Plan:
         }
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The services' settings; what else is set in the environment reaches them too."""
+    def api_environment(self) -> dict[str, str]:
+        """The API's settings; what else is set in the environment reaches it too."""
+        return self._environment(database.url(self.database_port, self.service_password, "ml_guard_api"))
+
+    @property
+    def worker_environment(self) -> dict[str, str]:
+        """A worker's."""
+        return self._environment(database.url(self.database_port, self.service_password, "ml_guard_worker"))
+
+    def _environment(self, database_url: str) -> dict[str, str]:
         variables = {
             "ML_GUARD_KAFKA": self.kafka,
             **{PREFIX + name.upper(): "" for name in NAMES},  # its own Kafka has neither TLS nor users
-            "ML_GUARD_DATABASE_URL": self.database_url,
+            "ML_GUARD_DATABASE_URL": database_url,
             "ML_GUARD_API_PORT": str(self.api_port),
             "ML_GUARD_DASHBOARD_PORT": str(self.dashboard_port),
             "ML_GUARD_PUBLIC_URL": self.public_url or self.dashboard_url,
@@ -76,4 +86,4 @@ class Plan:
     @property
     def dashboard_environment(self) -> dict[str, str]:
         """The dashboard's: it knows the API only."""
-        return {**self.environment, "ML_GUARD_URL": self.url}
+        return {**self._environment(""), "ML_GUARD_URL": self.url}

@@ -27,7 +27,7 @@ from embedded.settings import StackSettings
 from embedded.watched import Watched
 from ml_guard.transports.kafka_security import NAMES
 from stream.migrate import MigrationError, apply_policies, migrate
-from stream.reader import set_login, set_page
+from stream.reader import SERVICES, set_login, set_page, set_service_login
 from stream.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,8 @@ class Supervisor:
         await set_page(settings.database_url, settings.public_url or self.plan.dashboard_url)
         if (password := settings.initial_grafana_password) is not None:
             await set_login(settings.database_url, password)
+        for login in SERVICES:
+            await set_service_login(settings.database_url, login, self.plan.service_password)
         await ensure_topics(settings)
         self._enter("starting")
         await self._start_parts([self.api, *self.workers, self.dashboard])
@@ -142,7 +144,7 @@ class Supervisor:
         return database.start(data, self.plan.database_port, log_file, self.plan.database_password)
 
     def _start_api(self) -> Part:
-        part = self._python("api", "api")
+        part = self._python("api", "api", self.plan.api_environment)
         try:
             part.wait_until(self._api_answers, API_START_TIMEOUT_S)
         except PartFailedError:
@@ -151,17 +153,15 @@ class Supervisor:
         return part
 
     def _start_worker(self, name: str) -> Part:
-        return self._python(name, "stream")
+        return self._python(name, "stream", self.plan.worker_environment)
 
     def _start_dashboard(self) -> Part:
         """Not waited for: events flow without it, and it answers soon after."""
         return self._python("dashboard", "dashboards.live", self.plan.dashboard_environment)
 
-    def _python(self, name: str, module: str, environment: dict[str, str] | None = None) -> Part:
+    def _python(self, name: str, module: str, environment: dict[str, str]) -> Part:
         command = [sys.executable, "-m", module]
-        return Part(
-            name, command, self.folder.log(name), environment or self.plan.environment, cwd=REPOSITORY
-        )
+        return Part(name, command, self.folder.log(name), environment, cwd=REPOSITORY)
 
     def _api_answers(self) -> bool:
         try:

@@ -38,6 +38,7 @@ from stream.measures import MetricsPort, WorkerMeasures
 from stream.migrate import require_schema
 from stream.settings import Settings
 from stream.store.pool import connect
+from stream.store.refusal import REFUSED, NoDatabaseError, why
 from stream.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,10 @@ class Worker:
         settings = self.settings
         await ensure_topics(settings)
         kafka = connection(settings)
-        pool = await connect(settings.database_url)
+        try:
+            pool = await connect(settings.database_url)
+        except REFUSED as error:
+            raise NoDatabaseError(why(settings.database_url, error)) from error
         async with pool.acquire() as first:
             await require_schema(first)  # type: ignore[arg-type]  # a pool's proxy does all of it
         catalog = Catalog(pool, settings.label_key)

@@ -34,8 +34,10 @@ def demo_credentials(settings: Settings) -> list[str]:
     # Written as `?password=` it counts as well.
     if unquote(url.password or "") == DEMO_PASSWORD or f"password={DEMO_PASSWORD}" in url.query.split("&"):
         found.append("ML_GUARD_DATABASE_URL has the demo's password: give the database one of its own.")
-    if settings.grafana_password and settings.grafana_password.get_secret_value() == DEMO_PASSWORD:
-        found.append("ML_GUARD_GRAFANA_PASSWORD is the demo's: choose another, or leave it empty.")
+    for name in ("grafana_password", "api_database_password", "worker_database_password"):
+        password = getattr(settings, name)
+        if password and password.get_secret_value() == DEMO_PASSWORD:
+            found.append(f"ML_GUARD_{name.upper()} is the demo's: choose another, or leave it empty.")
     return found
 
 

@@ -1,7 +1,8 @@
-"""Who may read the database and change nothing in it, and where do boards link to?
+"""Who logs in to the database and may not change its schema, and where do boards link to?
 
 `ml-guard migrate` and the embedded stack call this after the migrations: both depend on settings, which migrations do
-not know. The login is a member of `ml_guard_reader`, whose rights the migrations grant.
+not know. What a login may do the migrations grant: Grafana's is a member of `ml_guard_reader`, the services' are the
+roles `ml_guard_api` and `ml_guard_worker` themselves.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ LOGIN = "ml_guard_grafana"
 LONGEST_STATEMENT = "30s"
 """A panel that takes longer is of no use, and would hold others up."""
 CONNECTIONS = 20
+SERVICES = {"ml_guard_api": "api_database_password", "ml_guard_worker": "worker_database_password"}
+"""The logins of the services, and the settings with their passwords."""
 _ITERATIONS = 4096  # PostgreSQL's own
 
-_MAKE = f"""
+_MAKE_READER = f"""
 do $$
 begin
     if not exists (select from pg_catalog.pg_roles where rolname = 'ml_guard_reader') then
@@ -38,6 +41,17 @@ end
 $$
 """  # noqa: S608  names and numbers of this module
 
+_MAKE_SERVICE = """
+do $$
+begin
+    if not exists (select from pg_catalog.pg_roles where rolname = '{name}') then
+        raise insufficient_privilege using message = 'the role {name} is not there';
+    end if;
+    alter role {name} with login;
+end
+$$
+"""
+
 
 class LoginRefusedError(Exception):
     """The login cannot be made like this. The message says what the operator does instead."""
@@ -46,7 +60,18 @@ class LoginRefusedError(Exception):
 
 
 async def set_login(database_url: str, password: str) -> None:
-    """Make the login `ml_guard_grafana`, or give it this password.
+    """Make the login `ml_guard_grafana`, or give it this password. Raises `LoginRefusedError`."""
+    await _make(database_url, LOGIN, password, _MAKE_READER, "ML_GUARD_GRAFANA_PASSWORD", "docs/grafana.md")
+
+
+async def set_service_login(database_url: str, name: str, password: str) -> None:
+    """Let the service with this role of `SERVICES` log in, with this password. Raises `LoginRefusedError`."""
+    setting = f"ML_GUARD_{SERVICES[name].upper()}"
+    await _make(database_url, name, password, _MAKE_SERVICE.format(name=name), setting, "docs/security.md")
+
+
+async def _make(database_url: str, name: str, password: str, statement: str, setting: str, page: str) -> None:
+    """Run `statement` and give the role `name` this password.
 
     The server is sent what it stores, never the password itself: statements can land in logs.
 
@@ -54,18 +79,15 @@ async def set_login(database_url: str, password: str) -> None:
         LoginRefusedError: the user of `database_url` may not create roles, or the password is not ASCII.
     """
     if not password.isascii():  # others would have to be normalised first (RFC 4013)
-        raise LoginRefusedError(
-            "ML_GUARD_GRAFANA_PASSWORD holds a character that is not ASCII: choose another"
-        )
+        raise LoginRefusedError(f"{setting} holds a character that is not ASCII: choose another")
     connection = await asyncpg.connect(database_url, statement_cache_size=0)
     try:
         async with connection.transaction():
-            await connection.execute(_MAKE)
-            await connection.execute(f"alter role {LOGIN} password '{scram_secret(password)}'")
+            await connection.execute(statement)
+            await connection.execute(f"alter role {name} password '{scram_secret(password)}'")
     except asyncpg.InsufficientPrivilegeError as error:
         raise LoginRefusedError(
-            f"the login {LOGIN} cannot be made ({error}): make it as docs/grafana.md says, "
-            "and leave ML_GUARD_GRAFANA_PASSWORD unset here"
+            f"the login {name} cannot be made ({error}): make it as {page} says, and leave {setting} unset here"
         ) from error
     finally:
         await connection.close()

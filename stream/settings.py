@@ -176,6 +176,15 @@ class Settings(BaseSettings):
         "only; none makes no login.",
     )
 
+    api_database_password: SecretStr | None = Field(
+        None,
+        description="The password of the database login `ml_guard_api`, which `ml-guard migrate` makes for the API; none "
+        "makes no login.",
+    )
+    worker_database_password: SecretStr | None = Field(
+        None, description="The same of the login `ml_guard_worker`, for workers."
+    )
+
     public_url: str | None = Field(
         None,
         description="The address at which people open the dashboard: alerts and Grafana's boards link to it.",

@@ -119,6 +119,11 @@ def module_database_url(bare_database_url: str) -> str:
     return bare_database_url
 
 
+def as_role(url: str, role: str) -> str:
+    """The address for a client with the rights of a service, ml_guard_api or ml_guard_worker, and no others."""
+    return f"{url}{'&' if '?' in url else '?'}role={role}"
+
+
 async def _create_topics(bootstrap: str, *names: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()

@@ -15,8 +15,8 @@ DEMO_PASSWORD = "ml_guard"  # noqa: S105 -- the documented demo credential, loop
 START_TIMEOUT_S = 60
 
 
-def url(port: int, password: str = DEMO_PASSWORD) -> str:
-    return f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}"
+def url(port: int, password: str = DEMO_PASSWORD, user: str = USER) -> str:
+    return f"postgresql://{user}:{password}@{HOST}:{port}/{DATABASE}"
 
 
 def start(

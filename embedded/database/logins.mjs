@@ -7,13 +7,16 @@
 import { createHash, createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto';
 
 const SCRAM = /^SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)$/;
-const READING = new Set([
-  'abort', 'begin', 'close', 'commit', 'deallocate', 'declare', 'end', 'explain', 'fetch', 'release', 'reset',
-  'rollback', 'savepoint', 'select', 'set', 'show', 'start', 'table', 'values', 'with',
+const ROWS = new Set([
+  'abort', 'begin', 'call', 'close', 'commit', 'deallocate', 'declare', 'delete', 'end', 'explain', 'fetch', 'insert',
+  'listen', 'lock', 'merge', 'move', 'notify', 'release', 'reset', 'rollback', 'savepoint', 'select', 'set', 'show',
+  'start', 'table', 'unlisten', 'update', 'values', 'with',
 ]);
 const LEADING_NOISE = /^(?:\s+|\(|--[^\n]*\n?|\/\*[\s\S]*?\*\/)+/;
 // Any setting but the one that says whose session it is; clients ask for `jit` like this.
 const OTHER_SETTING = /\bset_config\s*\(\s*'(?!session_authorization')[a-z_.]+'\s*,/gi;
+// An update of this view sets a setting.
+const SETTINGS_VIEW = /\bpg_settings\b/i;
 // Names may be written with Unicode escapes, which would hide the words that are looked for.
 const ESCAPED_NAME = /\bu&/i;
 
@@ -35,16 +38,17 @@ export function matches(secret, given) {
   return timingSafeEqual(digest(digest(client)), digest(Buffer.from(stored, 'base64')));
 }
 
-/** Whether a role's session may run this text: it reads, and leaves the session as whose it is. */
-export function onlyReads(sql) {
+/** Whether a role's session may run this text: it reads or writes rows, and leaves the session as whose it is. */
+export function concernsRows(sql) {
   const text = sql.replaceAll('\r', '\n');
+  if (SETTINGS_VIEW.test(text) && /update/i.test(text)) return false;
   if (ESCAPED_NAME.test(text) || /set_config/i.test(text.replaceAll(OTHER_SETTING, ''))) return false;
   // Split inside literals too: a statement's beginning is never missed, at worst a literal is taken for one.
   return text.split(';').every((part) => {
     const statement = part.replace(LEADING_NOISE, '');
     const word = /^[a-z]*/i.exec(statement)[0].toLowerCase();
     if (statement === '') return true;
-    return READING.has(word) && !(['set', 'reset'].includes(word) && /authorization/i.test(statement));
+    return ROWS.has(word) && !(['set', 'reset'].includes(word) && /authorization/i.test(statement));
   });
 }
 

@@ -30,7 +30,7 @@ export class Session {
   /** A prepared statement has failed before a Flush: what follows up to the next Sync is void. */
   skipsToSync = false;
   closed = false;
-  /** Whether it may only read. */
+  /** Whether it may only read and write rows. */
   restricted = false;
 
   #socket;
@@ -79,7 +79,7 @@ export class Session {
     this.#left();
   }
 
-  /** The login is a role's, not the owner's: it has the role's settings and rights, and may only read. */
+  /** The login is a role's, not the owner's: it has the role's settings and rights, and may only read and write rows. */
   becomeRole(role, config) {
     this.restricted = true;
     this.defaults = roleSettings(role, config, this.parameters);

@@ -2,7 +2,7 @@
 
 import { messagesOf, type } from './framing.mjs';
 import * as messages from './messages.mjs';
-import { onlyReads } from './logins.mjs';
+import { concernsRows } from './logins.mjs';
 import { BACK_TO_OWNER } from './settings.mjs';
 import { effectsOf } from './statements.mjs';
 
@@ -13,7 +13,7 @@ const COPY_REFUSED = messages.error('0A000', 'the embedded database takes COPY .
   hint: 'send it alone, without parameters',
 });
 
-const WRITE_REFUSED = messages.error('42501', 'permission denied: this login of the embedded database may only read');
+const REFUSED = messages.error('42501', 'permission denied: this login of the embedded database may only read and write rows');
 
 /** Asks only about statements, and waits for the answer without ending its implicit transaction, as asyncpg does. */
 const onlyPrepares = (unit) =>
@@ -80,7 +80,7 @@ export class UnitRun {
     else if (message[0] === PARSE) this.#parse(message);
     else if (message[0] === BIND) this.#bind(message);
     else if (message[0] === DESCRIBE || message[0] === CLOSE) this.#target(message);
-    else if (message[0] === CALL && this.#session.restricted) this.#refuseWrite();
+    else if (message[0] === CALL && this.#session.restricted) this.#refuseStatement();
     else this.#ask(message);
   }
 
@@ -90,7 +90,7 @@ export class UnitRun {
     this.effects.push(effects);
     if (effects.discards && this.#session.status === 'I') this.#discard(effects);
     else if (effects.deallocates !== null) this.#deallocate(effects.deallocates);
-    else if (this.#session.restricted && !onlyReads(sql)) this.#refuseWrite();
+    else if (this.#session.restricted && !concernsRows(sql)) this.#refuseStatement();
     else if (effects.copyInside) this.#refuse(COPY_REFUSED, messages.readyForQuery(this.#session.status));
     else this.#ask(message);
   }
@@ -99,10 +99,10 @@ export class UnitRun {
     const { name, sql, rest } = messages.readParse(message);
     const own = this.#session.statementName(name);
     const effects = effectsOf(sql);
-    const writes = this.#session.restricted && !onlyReads(sql);
-    if (effects.copyIn || effects.copyInside || writes) {
+    const refused = this.#session.restricted && !concernsRows(sql);
+    if (effects.copyIn || effects.copyInside || refused) {
       this.#engine.run(messages.parse(own, Buffer.from('refused\0\0\0'))); // puts the backend into its error state
-      this.#refuse(writes ? WRITE_REFUSED : COPY_REFUSED);
+      this.#refuse(refused ? REFUSED : COPY_REFUSED);
       return;
     }
     // The unnamed statement is replaced by the next one; under the name that it has here it would be a duplicate.
@@ -164,8 +164,8 @@ export class UnitRun {
   }
 
   /** A transaction that the client has begun fails with it, as with any error. */
-  #refuseWrite() {
+  #refuseStatement() {
     const ready = [...messagesOf(this.#engine.run(messages.query('refused')))].at(-1);
-    this.#refuse(WRITE_REFUSED, ready);
+    this.#refuse(REFUSED, ready);
   }
 }

@@ -42,6 +42,7 @@ from stream.settings import Settings
 from stream.store.closing import ProjectDayKey
 from stream.store.lease import Lease, LeaseLostError
 from stream.store.pool import Connection, Pool, connect
+from stream.store.refusal import why
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class ClosingService:
             try:
                 return await connect(self._database, size=_CONNECTIONS)
             except AWAY as error:
-                log.warning("closing waits for the database: %s", error)
+                log.warning("closing waits for the database: %s", why(self._database, error))
                 await self._pause(RETRY_AFTER_S)
         return None
 

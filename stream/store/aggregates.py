@@ -1,7 +1,8 @@
 """How do the traffic aggregates learn of events that came later than their hour was materialised?
 
 A continuous aggregate is real-time above its watermark only: what is added below stays unseen until its range is
-refreshed. TimescaleDB's policy looks back a week; whoever closes a day refreshes the day's own range.
+refreshed. TimescaleDB's policy looks back a week; whoever closes a day refreshes the day's own range, or, since only
+the owner of an aggregate may do that, asks the owner's job for it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
+
 from stream.store.pool import Connection
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _SLICE = timedelta(days=1)
 """What one call refreshes at most: a short transaction each, since a year of them may be waiting, and others too."""
+
+_ASK = """insert into ml_guard.aggregate_refresh (aggregate, begin_at, end_at) values ($1, $2, $3)
+          on conflict (aggregate, begin_at, end_at) do update set asked_at = excluded.asked_at"""
 
 _MIDNIGHT = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
@@ -51,7 +57,10 @@ async def refresh_traffic(connection: Connection, begin: datetime, end: datetime
     for view, width in (("traffic_hour_utc", HOUR), ("traffic_day_utc", DAY)):
         finished = min(whole(end, width, up=True), whole(row["until"], width))
         for start, stop in slices(whole(begin, width), finished):
-            await connection.execute(
-                f"""call "{row["schema"]}".refresh_continuous_aggregate(
-                        'ml_guard.{view}', '{start.isoformat()}'::timestamptz, '{stop.isoformat()}'::timestamptz)"""
-            )
+            try:
+                await connection.execute(
+                    f"""call "{row["schema"]}".refresh_continuous_aggregate(
+                            'ml_guard.{view}', '{start.isoformat()}'::timestamptz, '{stop.isoformat()}'::timestamptz)"""
+                )
+            except asyncpg.InsufficientPrivilegeError:
+                await connection.execute(_ASK, view, start, stop)

@@ -15,6 +15,7 @@ import pytest
 
 from stream.store.pool import Pool, connect
 from tests.alerting.world import World
+from tests.conftest import as_role
 
 WRITTEN = (
     "alert", "alert_delivery", "alert_policy", "metric_day", "feature_day", "baseline_feature", "baseline",
@@ -25,7 +26,7 @@ WRITTEN = (
 @pytest.fixture
 async def pool(module_database_url: str) -> AsyncIterator[Pool]:
     """The module's database, emptied."""
-    pool = await connect(module_database_url, size=4)
+    pool = await connect(as_role(module_database_url, "ml_guard_worker"), size=4)
     async with pool.acquire() as connection:
         for table in WRITTEN:
             await connection.execute(f"delete from ml_guard.{table}")

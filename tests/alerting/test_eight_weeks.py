@@ -25,7 +25,7 @@ from tests.ingest.product import Product, in_toronto, local
 
 MONDAY = date(2025, 3, 3)  # clocks change on the first Sunday
 BASELINE_DAYS, SCORED_DAYS = 14, 56
-ALERTS = "ml_guard.alert, ml_guard.alert_delivery"
+ALERTS = ("alert_delivery", "alert")
 
 FEATURES = 12
 EVENTS_A_DAY = 900
@@ -146,7 +146,8 @@ class Weeks:
 @pytest.fixture
 async def product(make_bench: MakeBench) -> AsyncIterator[Product]:  # noqa: F811
     async with in_toronto(make_bench, local(MONDAY)) as made:
-        await made.worker.fetch(f"truncate {ALERTS}")
+        for table in ALERTS:
+            await made.worker.fetch(f"delete from ml_guard.{table}")
         await made.worker.fetch("update ml_guard.alert_position set change_id = 0")
         yield made
 

@@ -18,6 +18,7 @@ from stream.closing.capture import capture
 from stream.store.alerts import put_policy
 from stream.store.pool import connect
 from tests.alerting.conftest import Receiver
+from tests.conftest import as_role
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
@@ -41,7 +42,7 @@ async def test_a_planted_drift_is_a_message_within_ten_seconds_and_a_killed_work
     await make_projects(database_url, {"shop": ZONE})
     pool = await connect(database_url)
     yesterday, now = NOW - timedelta(days=1), datetime.now(UTC)
-    with Fleet(kafka, database_url, topic, tmp_path, settings) as fleet:
+    with Fleet(kafka, as_role(database_url, "ml_guard_worker"), topic, tmp_path, settings) as fleet:
         worker = fleet.start()
         await produce(kafka, topic, range(4000), make=lambda n: event(n, yesterday, 0))
         async with asyncio.timeout(60):

@@ -21,7 +21,7 @@ from api.app import create_app
 from embedded.process import HOST, free_port
 from stream.settings import Settings
 from stream.store import keys
-from tests.conftest import RunningStack, _create_topics, run_apart
+from tests.conftest import RunningStack, _create_topics, as_role, run_apart
 
 DEMO = "demo-key"
 
@@ -133,7 +133,7 @@ def make_settings(stack: RunningStack, module_database_url: str) -> Callable[...
         run_apart(_create_topics(stack.kafka, name, f"{name}.dead"))
         given = {
             "kafka": stack.kafka,
-            "database_url": module_database_url,
+            "database_url": as_role(module_database_url, "ml_guard_api"),
             "topic": name,
             "dead_topic": f"{name}.dead",
             "demo_key": DEMO,

@@ -42,6 +42,7 @@ create function public.remove_compression_policy(regclass, if_exists boolean) re
 create function public.remove_retention_policy(regclass, if_exists boolean) returns void language sql as $$ select $$;
 create function public.remove_continuous_aggregate_policy(regclass, if_exists boolean) returns void
     language sql as $$ select $$;
+create function public.add_job(text, interval) returns integer language sql as $$ select 1 $$;
 create procedure public.refresh_continuous_aggregate(regclass, timestamptz, timestamptz) language sql as $$ select $$;
 set allow_system_table_mods = on;
 insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
@@ -67,6 +68,10 @@ def plain_scripts() -> list[str]:
 
 class Native:
     """A server with a folder of its own, run by the user `postgres` where the test's own user is root."""
+
+    initdb: tuple[str, ...] = ("--auth=trust",)
+    settings: tuple[str, ...] = ()
+    """More of its settings, `name=value`."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -104,6 +109,9 @@ class Native:
         finally:
             await connection.close()
 
+    def prepare(self) -> None:
+        """Called between making its folder and starting it."""
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(BINARIES / program), *arguments]
         if os.getuid() == 0:
@@ -114,8 +122,10 @@ class Native:
     def __enter__(self) -> Native:
         if os.getuid() == 0:
             shutil.chown(self.folder, OWNER)
-        self._run("initdb", "-D", str(self.data), "-U", OWNER, "--auth=trust", "--no-sync", "-E", "UTF8")
+        self._run("initdb", "-D", str(self.data), "-U", OWNER, *self.initdb, "--no-sync", "-E", "UTF8")
+        self.prepare()
         options = f"-p {self.port} -k '' -c listen_addresses={HOST} -c fsync=off -c shared_buffers=32MB"
+        options += "".join(f" -c {setting}" for setting in self.settings)
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", str(self.data), "-w", "-s", "-l", log, "-o", options, "start")
         return self

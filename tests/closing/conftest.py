@@ -8,6 +8,7 @@ import pytest
 
 from stream.store.pool import Pool, connect
 from tests.closing.world import World, at
+from tests.conftest import as_role
 
 WRITTEN = (
     "project",
@@ -31,7 +32,7 @@ WRITTEN = (
 @pytest.fixture
 async def pool(module_database_url: str) -> AsyncIterator[Pool]:
     """The module's database, emptied: a fifth of the time that a new schema takes."""
-    pool = await connect(module_database_url, size=4)
+    pool = await connect(as_role(module_database_url, "ml_guard_worker"), size=4)
     async with pool.acquire() as connection:
         for table in WRITTEN:
             await connection.execute(f"delete from ml_guard.{table}")

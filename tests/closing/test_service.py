@@ -124,8 +124,10 @@ async def test_batches_are_forgotten_by_the_earlier_of_the_brokers_time_and_the_
 
 
 async def test_late_traffic_below_the_watermark_shows_in_the_aggregates_once_its_day_is_refreshed(
-    world: World,
+    world: World, module_database_url: str
 ) -> None:
+    """Only its owner may refresh an aggregate, so a worker asks for it, and a job of the owner's does it."""
+
     async def add(minute: str, requests: int) -> None:
         await world.connection.execute(
             """insert into ml_guard.traffic_minute (project_id, model_id, endpoint, minute, shard, requests)
@@ -142,10 +144,19 @@ async def test_late_traffic_below_the_watermark_shows_in_the_aggregates_once_its
 
     await add("2025-01-08T10:00", 5)
     await add("2025-01-09T10:00", 7)
+
+    async def job() -> None:
+        owner = await asyncpg.connect(module_database_url)
+        await owner.execute("call ml_guard.refresh_aggregates()")
+        await owner.close()
+
     await refresh(world.connection, [day(8), day(9)])
+    await job()
     await add("2025-01-08T11:00", 100)
     assert await seen("traffic_hour_utc") == 12
     await refresh(world.connection, [day(8)])
+    await job()
+    assert await world.connection.fetchval("select count(*) from ml_guard.aggregate_refresh") == 0
     assert (await seen("traffic_hour_utc"), await seen("traffic_day_utc")) == (112, 112)
 
 

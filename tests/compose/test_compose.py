@@ -136,6 +136,25 @@ async def test_grafanas_login_reads_the_database_that_migrate_made_it_in(running
         await connection.close()
 
 
+@pytest.mark.parametrize(("service", "login"), [("api", "ml_guard_api"), ("stream", "ml_guard_worker")])
+async def test_api_and_workers_work_as_logins_that_cannot_change_the_schema(
+    running: Ports, service: str, login: str
+) -> None:
+    """What the tests above sent was taken, folded and shown by services with these addresses."""
+    connection = await asyncpg.connect(environment(service, running)["ML_GUARD_DATABASE_URL"])
+    try:
+        assert await connection.fetchval("select session_user::text") == login
+        for statement in (
+            "create table ml_guard.another (a int)",
+            "alter table ml_guard.project add column a int",
+            "drop table ml_guard.project",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 def test_everything_that_grafana_is_provisioned_with_is_there() -> None:
     grafana = SERVICES["grafana"]
     (source,) = DATA_SOURCES

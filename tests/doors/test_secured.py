@@ -23,7 +23,7 @@ from stream.kafka import NoBrokerError
 from stream.settings import Settings
 from stream.topics import ensure_topics
 from tests.api.conftest import DEMO, Door, served
-from tests.conftest import run_apart
+from tests.conftest import as_role, run_apart
 from tests.doors.secured import KEY_PASSWORD, PAGE, PASSWORD, SecuredBroker, variables
 
 WAIT_S = 60
@@ -71,7 +71,9 @@ def test_worker_bridge_sdk_dead_letters_and_doctor_work_by_tls_user_and_certific
     )
     worker = kafka_settings(secured.as_user(WORKER)) | {"group": "ml_guard"}
     with (
-        Fleet(secured.at.sasl, module_database_url, settings.topic, tmp_path, worker) as fleet,
+        Fleet(
+            secured.at.sasl, as_role(module_database_url, "ml_guard_worker"), settings.topic, tmp_path, worker
+        ) as fleet,
         served(settings) as address,
     ):
         fleet.start()

@@ -10,18 +10,25 @@ import asyncpg
 import pytest
 
 from stream.migrate import migrate
-from stream.reader import LOGIN, LoginRefusedError, scram_secret, set_login
+from stream.reader import (
+    LOGIN,
+    SERVICES,
+    LoginRefusedError,
+    scram_secret,
+    set_login,
+    set_service_login,
+)
 
 PASSWORD = "a password with ' and $"
 
 
-async def log_in(url: str, password: str = PASSWORD, **options: str) -> asyncpg.Connection:
+async def log_in(url: str, password: str = PASSWORD, user: str = LOGIN, **options: str) -> asyncpg.Connection:
     place = urlsplit(url)
     return await asyncpg.connect(
         host=place.hostname,
         port=place.port,
         database="ml_guard",
-        user=LOGIN,
+        user=user,
         password=password,
         statement_cache_size=0,
         server_settings=options,
@@ -126,6 +133,8 @@ async def test_a_clients_settings_do_not_make_it_another_role(
         "prepare p as select 1",
         "discard plans",
         "set role postgres",
+        "update pg_settings set setting = 'postgres' where name = 'session_authorization'",
+        "create table ml_guard.another (a int)",
     ],
 )
 async def test_nothing_leads_back_to_the_owner(
@@ -153,3 +162,31 @@ async def test_a_refused_statement_fails_the_transaction_that_it_is_in(reader: a
         await reader.execute("select 1")
     await reader.execute("rollback")
     assert await reader.fetchval("select 1") == 1
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_service_writes_rows_and_no_schema(
+    owner: asyncpg.Connection, embedded_url: str, name: str
+) -> None:
+    await set_service_login(embedded_url, name, PASSWORD)
+    service = await log_in(embedded_url, user=name)
+    await service.execute(
+        "insert into ml_guard.client_count (project_id, day, client_id, outcome, reason, events) "
+        "values ('p', '2025-01-01', 'c', 'sent', '', 1)"
+    )
+    assert await service.fetchval("delete from ml_guard.client_count returning events") == 1
+    for sql in (
+        "alter table ml_guard.project add column a int",
+        "drop table ml_guard.project",
+        "with a as (select 1) select 1; create table ml_guard.another (a int)",
+        "do $$ begin execute 'drop table ml_guard.project'; end $$",
+        "select 1 into ml_guard.another",
+        "delete from ml_guard.migration",
+        "truncate ml_guard.project",
+        "call ml_guard.set_policies()",
+        "set session authorization postgres",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await service.execute(sql)
+    assert await service.fetchval("select session_user::text") == name
+    await service.close()

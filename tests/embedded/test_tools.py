@@ -86,4 +86,4 @@ def test_a_taken_port_of_kafka_is_replaced_and_that_is_said(monkeypatch: pytest.
 def test_alerts_link_to_this_stacks_dashboard_unless_another_address_is_set(own: str | None) -> None:
     settings = StackSettings(api_port=free_port(), public_url=own)
     plan = Plan.from_json(plan_for(settings, lambda text: None).to_json())
-    assert plan.environment["ML_GUARD_PUBLIC_URL"] == (own or plan.dashboard_url)
+    assert plan.api_environment["ML_GUARD_PUBLIC_URL"] == (own or plan.dashboard_url)

@@ -22,6 +22,7 @@ from stream.ingest.records import PartitionBatch
 from stream.settings import Settings
 from stream.store.dead_letters import DeadLetterRow
 from stream.store.pool import Pool, connect
+from tests.conftest import as_role
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 TOPIC = "log"
@@ -217,7 +218,7 @@ async def benches(database_url: str) -> AsyncIterator[MakeBench]:
     pools: list[Pool] = []
 
     async def make(logs: FakeLogs | None = None, **settings: Any) -> Bench:
-        pool = await connect(database_url)
+        pool = await connect(as_role(database_url, "ml_guard_worker"))
         if not pools:
             await add_project(pool, "p")
         pools.append(pool)

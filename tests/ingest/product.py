@@ -140,7 +140,8 @@ async def in_toronto(make_bench: MakeBench, now: datetime, **settings: Any) -> A
     """A project `w` in Toronto that has had no event."""
     clock = Clock(now)
     worker: Bench = await make_bench(clock=clock, **settings)
-    await worker.fetch("truncate ml_guard.metric_day, ml_guard.feature_day, ml_guard.feature_hour")
+    for table in ("metric_day", "feature_day", "feature_hour"):
+        await worker.fetch(f"delete from ml_guard.{table}")
     await worker.fetch("update ml_guard.lease set holder = null, expires_at = '-infinity'")
     await add_project(worker.pool, "w", ZONE)
     await worker.catalog.poll()

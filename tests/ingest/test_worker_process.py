@@ -22,6 +22,7 @@ from bench.fleet import Fleet
 from bench.observed import differences, imbalances, observe
 from stream.migrate import read
 from stream.store.pool import connect
+from tests.conftest import as_role
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
 NUMBERS = range(8_000)
@@ -39,7 +40,7 @@ async def started(producer: AIOKafkaProducer) -> AsyncIterator[AIOKafkaProducer]
 @pytest.fixture
 async def fleet(kafka: str, database_url: str, topic: str, tmp_path: Path) -> AsyncIterator[Fleet]:
     await make_projects(database_url, PROJECTS)
-    with Fleet(kafka, database_url, topic, tmp_path) as workers:
+    with Fleet(kafka, as_role(database_url, "ml_guard_worker"), topic, tmp_path) as workers:
         yield workers
 
 
@@ -144,8 +145,10 @@ async def test_retention_that_passed_the_fence_stops_one_partition_until_it_is_a
         pool.terminate()
 
 
-async def test_a_worker_that_is_newer_than_the_schema_says_so_and_an_older_one_works(fleet: Fleet) -> None:
-    pool = await connect(fleet.database_url)
+async def test_a_worker_that_is_newer_than_the_schema_says_so_and_an_older_one_works(
+    fleet: Fleet, database_url: str
+) -> None:
+    pool = await connect(database_url)
     try:
         newest = await pool.fetchrow(
             "delete from ml_guard.migration where number = $1 returning *", read()[-1].number

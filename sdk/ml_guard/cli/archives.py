@@ -14,7 +14,7 @@ from rich.text import Text
 from ml_guard.cli import tables
 from ml_guard.cli import wording as w
 from ml_guard.cli.failures import CommandError
-from ml_guard.cli.migrate import bring_up_to_date, server_part, server_settings, without_password
+from ml_guard.cli.migrate import bring_up_to_date, no_database, server_part, server_settings
 from ml_guard.cli.output import AsJson, emit, rows_bar
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")]
@@ -101,11 +101,8 @@ def _run(settings: Any, work: Any) -> Any:
         return asyncio.run(work)
     except errors as error:
         raise CommandError(str(error)) from error
-    except OSError as error:
-        raise CommandError(
-            f"no database answers at {without_password(settings.database_url)} ({error})",
-            "Start the stack with `ml-guard up`, or name the database in ML_GUARD_DATABASE_URL.",
-        ) from error
+    except server_part("stream.store.refusal").REFUSED as error:
+        raise no_database(settings, error) from error
 
 
 def _tell(held: Any, file: Path, as_json: bool, said: str) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from ml_guard.cli import tables
 from ml_guard.cli import wording as w
 from ml_guard.cli.failures import CommandError
-from ml_guard.cli.migrate import server_part, server_settings, without_password
+from ml_guard.cli.migrate import no_database, server_part, server_settings
 from ml_guard.cli.output import AsJson, emit, say
 
 
@@ -70,8 +70,5 @@ def _run(settings: Any, work: Any) -> Any:
         raise CommandError(str(error)) from error
     except no_broker as error:
         raise CommandError(str(error), "ML_GUARD_KAFKA and ML_GUARD_KAFKA_* name broker and user.") from error
-    except OSError as error:
-        raise CommandError(
-            f"no database answers at {without_password(settings.database_url)} ({error})",
-            "Start the stack with `ml-guard up`, or name the database in ML_GUARD_DATABASE_URL.",
-        ) from error
+    except server_part("stream.store.refusal").REFUSED as error:
+        raise no_database(settings, error) from error

@@ -29,16 +29,14 @@ def migrate(
     production = server_part("stream.production")
     migration, reader = server_part("stream.migrate"), server_part("stream.reader")
     settings = server_settings()
+    refusal = server_part("stream.store.refusal")
     try:
         production.refuse_demo_credentials(settings)
         applied = asyncio.run(bring_up_to_date(settings))
     except (production.DemoCredentialError, migration.MigrationError, reader.LoginRefusedError) as error:
         raise CommandError(str(error)) from error
-    except OSError as error:
-        raise CommandError(
-            f"no database answers at {without_password(settings.database_url)} ({error})",
-            "Start the stack with `ml-guard up`, or name the database in ML_GUARD_DATABASE_URL.",
-        ) from error
+    except refusal.REFUSED as error:
+        raise no_database(settings, error) from error
     created = asyncio.run(_topics(settings)) if topics else []
     data = {
         "applied": [{"number": one.number, "name": one.name, "seconds": one.seconds} for one in applied],
@@ -63,6 +61,9 @@ async def bring_up_to_date(settings: Any) -> list[Any]:
         await reader.set_page(settings.database_url, page)
     if settings.grafana_password is not None:
         await reader.set_login(settings.database_url, settings.grafana_password.get_secret_value())
+    for login, setting in reader.SERVICES.items():
+        if (password := getattr(settings, setting)) is not None:
+            await reader.set_service_login(settings.database_url, login, password.get_secret_value())
     return applied
 
 
@@ -107,10 +108,12 @@ def _of_stack() -> dict[str, Any]:
     }
 
 
-def without_password(url: str) -> str:
-    """An address of a database that may be shown."""
-    before, at, after = url.rpartition("@")
-    return f"{before.rpartition(':')[0]}@{after}" if at else url
+def no_database(settings: Any, error: BaseException) -> CommandError:
+    """The error of a command that did not get into the database."""
+    why: str = server_part("stream.store.refusal").why(settings.database_url, error)
+    return CommandError(
+        why, "Start the stack with `ml-guard up`, or name the database in ML_GUARD_DATABASE_URL."
+    )
 
 
 def _told(applied: list[Any], created: list[str]) -> Any:
