@@ -8,8 +8,8 @@ Problem
     400 invalid_json invalid_encoding      405 method_not_allowed      408 request_timeout
     409 conflict               413 payload_too_large                   415 unsupported_media_type
     422 invalid_request        424 aws_refused                         429 rate_limited
-    500 internal_error         503 broker_unavailable buffer_full too_many_streams
-        database_unavailable query_too_long aws_unavailable
+    500 internal_error         503 broker_unavailable buffer_full overloaded
+        too_many_streams database_unavailable query_too_long aws_unavailable
 """
 
 from __future__ import annotations
@@ -60,12 +60,20 @@ CODES: Mapping[str, tuple[int, str]] = {
     "internal_error": (500, "The server failed"),
     "broker_unavailable": (503, "Kafka does not answer"),
     "buffer_full": (503, "The bridge has more than it can hold"),
+    "overloaded": (503, "The bridge has more to do than it gets done"),
     "too_many_streams": (503, "No more live streams are possible"),
     "database_unavailable": (503, "The database does not answer"),
     "query_too_long": (503, "The question takes too long"),
     "aws_unavailable": (503, "AWS does not answer now"),
 }
-LIMITS = {"rate_limited", "buffer_full", "payload_too_large", "too_many_streams", "query_too_long"}
+LIMITS = {
+    "rate_limited",
+    "buffer_full",
+    "overloaded",
+    "payload_too_large",
+    "too_many_streams",
+    "query_too_long",
+}
 """What is answered beyond a limit; each is counted."""
 _PARAMETER = re.compile(r"\{\w+\}")
 BY_STATUS = {status: code for code, (status, _) in reversed(list(CODES.items()))}

@@ -14,6 +14,7 @@ from api.bridge.budget import Budget
 from api.bridge.coalescer import Coalescer
 from api.bridge.parts import PART_BYTES, records
 from api.bridge.producer import Producer
+from api.bridge.turns import Turns
 from api.bridge.verdicts import DAY_US, Limits, Taken, Verdict, judge, stamped
 from ml_guard.decoding import EventDecoder
 from ml_guard.event import Event
@@ -34,6 +35,7 @@ class Bridge:
         self.producer = Producer(
             kafka, settings.topic, self.budget, settings.bridge_ack_s, settings.max_record_bytes
         )
+        self._turns = Turns()
         self._coalescer = Coalescer(self.producer.send)
         self._decoder = EventDecoder(max_features=settings.max_features)
         self._ack_s = settings.bridge_ack_s
@@ -71,11 +73,14 @@ class Bridge:
         `holder`: in whose name the body is held; its records are in that of their project.
         """
         self.producer.check()
+        self._turns.check()
         body = Body(request, self.budget, self._body_bytes, holder)
         try:
             raws = await body.events()
-            verdicts = await judge(raws, self._decoder, self._limits, now_us, known_projects)
-            await self._acknowledged(self._waits(raws, verdicts, batch_id, holder))
+            async with self._turns.turn(len(raws)):
+                verdicts = await judge(raws, self._decoder, self._limits, now_us, known_projects)
+                waits = self._waits(raws, verdicts, batch_id, holder)
+            await self._acknowledged(waits)
         finally:
             body.release()
         return verdicts

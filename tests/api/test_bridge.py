@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from api.bridge import bridge, turns
 from api.bridge.parts import split
+from api.bridge.verdicts import judge
 from ml_guard.decoding import EventDecoder
 from ml_guard.event import EventBatch
 from stream.settings import Settings
@@ -251,6 +253,31 @@ def test_a_key_beyond_its_rate_is_told_when_to_come_again(make_settings: Callabl
             assert 1 <= int(refused.headers["Retry-After"]) <= 3
         with door.client(door.key(["ingest"], [project])) as other:
             assert other.post("/events", json=event(project)).status_code == 200
+
+
+def test_requests_beyond_what_is_judged_in_time_are_refused_and_those_answered_ok_are_there(
+    door: Door, client: httpx.Client, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(*arguments: Any) -> Any:
+        time.sleep(0.15)  # the work of a large request, which holds the loop
+        return await judge(*arguments)
+
+    def send(number: int) -> httpx.Response:
+        time.sleep(number * 0.05)  # three times as fast as they are judged
+        return client.post("/events", json=[event(project, event_id=str(number))] * turns.LARGE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bridge, "judge", slowly)
+        patch.setattr(turns, "LONGEST_S", 0.3)
+        with ThreadPoolExecutor(30) as pool:
+            answers = list(pool.map(send, range(30)))
+    assert {answer.status_code for answer in answers} == {200, 503}
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.json()["code"] for answer in refused} == {"overloaded"}
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    assert client.post("/events", json=event(project, event_id="after")).status_code == 200
+    taken = {str(i) for i, answer in enumerate(answers) if answer.status_code == 200}
+    assert {json.loads(raw)["event_id"] for raw in events_of(door, project)} == {*taken, "after"}
 
 
 def test_a_bound_key_cannot_send_into_another_project(door: Door, project: str) -> None:

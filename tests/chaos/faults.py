@@ -198,6 +198,12 @@ FAULTS = (
         "tests/api/test_bridge.py::test_a_body_without_a_length_is_held_to_the_limit_too",
     ),
     _fault(
+        "more requests than the bridge can judge",
+        "G1, G9",
+        "tests/api/test_bridge.py"
+        "::test_requests_beyond_what_is_judged_in_time_are_refused_and_those_answered_ok_are_there",
+    ),
+    _fault(
         "events out of order and late",
         "G7",
         f"{ONCE}::test_a_late_event_is_merged_into_its_day",

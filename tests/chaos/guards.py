@@ -97,6 +97,14 @@ GUARDS = (
         "tests/api/test_bridge_outage.py::test_a_broker_that_was_killed_and_came_back_loses_nothing_answered_ok",
     ),
     Guard(
+        "requests that wait too long let no more in",
+        "api/bridge/turns.py",
+        "if first is not None and",
+        "if False and",
+        "tests/api/test_bridge.py"
+        "::test_requests_beyond_what_is_judged_in_time_are_refused_and_those_answered_ok_are_there",
+    ),
+    Guard(
         "a batch of an earlier claim is thrown away",
         "stream/ingest/ingestion.py",
         "if partition.epoch != batch.epoch:",
