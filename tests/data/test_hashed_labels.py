@@ -137,13 +137,18 @@ async def test_a_switch_in_the_middle_of_a_day_leaves_no_label_and_every_verdict
         client.projects.update("w", labels="plain")
 
 
-async def test_late_events_and_a_second_capture_know_the_days_of_before(
+async def test_compressed_days_are_hashed_too_and_late_events_and_a_capture_know_them(
     product: Product, client: MLGuardClient
 ) -> None:
     early, first = events(product, 400, [0.5, 0.3, 0.2, 0.0], 12, BEFORE)
     await product.takes(first)
     await product.closes(BEFORE)
+    compressed = await product.worker.fetch(
+        "select compress_chunk(c, true) from show_chunks('ml_guard.day_sketch') c"
+    )
+    assert compressed
     client.projects.update("w", labels="hashed")
+    assert await plain_labels(product) == {}
     product.lease = await product.leads()
     await product.worker.catalog.poll()
     await product.worker.claim()
