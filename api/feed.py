@@ -26,12 +26,15 @@ QUEUE = 500
 LISTENERS = 500
 """Streams that one process keeps; each costs a connection, a task and its queue."""
 
+LISTENERS_OF_ONE = 100
+"""Those of one key. A dashboard has one a key, however many pages are open."""
+
 
 class Listener:
     """One who listens: changes that it may see, in order, until it falls behind."""
 
-    def __init__(self, wants: Callable[[Row], bool]) -> None:
-        self.wants = wants
+    def __init__(self, wants: Callable[[Row], bool], key_id: str = "") -> None:
+        self.wants, self.key_id = wants, key_id
         self._changes: deque[Change] = deque()
         self._news = asyncio.Event()
         self.lost: str | None = None
@@ -83,11 +86,17 @@ class Feed:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
 
-    async def join(self, wants: Callable[[Row], bool]) -> tuple[Listener, int]:
+    async def join(self, wants: Callable[[Row], bool], key_id: str) -> tuple[Listener, int]:
         """Begin to listen; returns the change behind which the listener's own begin. Raises problems."""
         if len(self._listeners) >= LISTENERS:
             raise Problem(
                 "too_many_streams", f"{LISTENERS} live streams are open; ask again later.", retry_after_s=10
+            )
+        if sum(one.key_id == key_id for one in self._listeners) >= LISTENERS_OF_ONE:
+            raise Problem(
+                "too_many_streams",
+                f"{LISTENERS_OF_ONE} live streams of this key are open; close some.",
+                retry_after_s=10,
             )
         if self._poller is None or self._poller.done():
             async with self._database.connection() as connection:
@@ -95,7 +104,7 @@ class Feed:
             if self._poller is None or self._poller.done():  # another may have been faster
                 self._last = last
                 self._poller = asyncio.create_task(self._poll(), name="live feed")
-        listener = Listener(wants)
+        listener = Listener(wants, key_id)
         self._listeners.add(listener)
         return listener, self._last
 

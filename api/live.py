@@ -58,7 +58,7 @@ async def live(
     def wants(row: Row) -> bool:
         return (allowed is None or row["project_id"] in allowed) and model_id in (None, row["model_id"])
 
-    listener, position = await services.feed.join(wants)
+    listener, position = await services.feed.join(wants, who.key.key_id)
     seen = resume if resume is not None else last_event_id
     secret = request.headers.get("X-API-Key")
     return EventSourceResponse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import socket
@@ -16,7 +17,7 @@ import httpx
 import pytest
 
 from api.database import Database
-from api.feed import LISTENERS, QUEUE, Feed, Listener
+from api.feed import LISTENERS, LISTENERS_OF_ONE, QUEUE, Feed, Listener
 from api.problems import Problem
 from tests.api.conftest import Door
 
@@ -185,4 +186,15 @@ async def test_the_number_of_streams_is_bounded() -> None:
     feed = Feed(Database("postgresql://nowhere"))
     feed._listeners.update(Listener(lambda row: True) for _ in range(LISTENERS))
     with pytest.raises(Problem, match="too_many_streams"):
-        await feed.join(lambda row: True)
+        await feed.join(lambda row: True, "a key")
+
+
+async def test_one_key_cannot_have_all_streams() -> None:
+    feed = Feed(Database("postgresql://nowhere"))
+    feed._poller = asyncio.create_task(asyncio.sleep(60))
+    for _ in range(LISTENERS_OF_ONE):
+        await feed.join(lambda row: True, "a key")
+    with pytest.raises(Problem, match="of this key"):
+        await feed.join(lambda row: True, "a key")
+    await feed.join(lambda row: True, "another")
+    await feed.close()
