@@ -90,7 +90,8 @@ secrets are neither logged nor shown by the API.
 What is found about one model at one time is one message a channel. Its first line says project, environment, model,
 what, and since when in local time; then come the day, provisional or final with its revision, the number of events,
 the baseline's version, the worst three features with their numbers and the bins that moved, and a link to the
-dashboard (`ML_GUARD_PUBLIC_URL`).
+dashboard (`ML_GUARD_PUBLIC_URL`). Names in it are text: a mention in one reaches nobody, an address in one is no
+link, and signs that would turn the direction of what follows are written out.
 
 The generic webhook is signed as [Standard Webhooks](https://www.standardwebhooks.com) says: `webhook-signature` is
 `v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body` with `webhook-id` and `webhook-timestamp`.

@@ -23,6 +23,7 @@ from panel.viewable import Viewable
 
 from dashboards.live.markup import Part
 from dashboards.live.theme import Scheme
+from ml_guard.cli.wording import visible
 
 FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 SMALL_DOT = 4
@@ -39,7 +40,7 @@ def plain(label: str) -> str:
     """
     for delimiter in ("$$", "\\[", "\\]", "\\(", "\\)"):
         label = label.replace(delimiter, BREAKER.join(delimiter))
-    return label
+    return visible(label)
 
 
 class Chart:

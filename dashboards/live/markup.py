@@ -12,14 +12,22 @@ from markupsafe import Markup as Safe
 from panel.custom import JSComponent
 
 from dashboards.live import conditions, hours, reference, words
+from ml_guard.cli.wording import visible
 
 HERE = Path(__file__).parent
 CSS = (HERE / "static" / "app.css").read_text(encoding="utf-8")
 SCRIPT = (HERE / "static" / "page.js").read_text(encoding="utf-8")
 
+
+def _shown(value: Any) -> Any:
+    """What stands in a page for a value; text that a form gives back is marked by the filter `e` and stays."""
+    return visible(value) if type(value) is str else value
+
+
 _environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
+    finalize=_shown,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

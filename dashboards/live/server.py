@@ -26,6 +26,7 @@ from dashboards.live.settings import DashboardSettings
 from dashboards.live.source import Source
 from dashboards.live.theme import scheme_of
 from dashboards.live.view import Page, View
+from ml_guard.cli.wording import visible
 
 PAGES: dict[str, type[Page]] = {
     "overview": OverviewPage,
@@ -103,4 +104,4 @@ def _title(page: Page) -> str:
     place = page.place
     what = [place.feature, place.model] if place.page == "feature" else [place.model]
     named = [one for one in what if one and place.page in ("model", "feature")]
-    return " · ".join([*named, page.title, "ML Guard"])
+    return visible(" · ".join([*named, page.title, "ML Guard"]))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from ml_guard.cli.wording import bin_name, chance, number
+from ml_guard.cli.wording import bin_name, chance, number, visible
 from stream.alerting.episodes import Change, Episode
 from stream.alerting.findings import FeatureFinding
 from stream.alerting.policies import SEVERITIES
@@ -56,6 +56,15 @@ class Message:
     alerts: tuple[Mapping[str, Any], ...]
 
 
+def shown(line: str) -> str:
+    """A line with names in it, none of which turns the text around it or becomes a link where it is read.
+
+    >>> shown("US\u202e: see http://example.com")
+    'US\\\\u202e: see http:\\u200b//example.com'
+    """
+    return visible(line).replace("://", ":\u200b//")
+
+
 def compose(changes: Sequence[Change], place: Place) -> Message:
     """One message about the changes of one subject, the most severe first."""
     ordered = sorted(
@@ -64,12 +73,12 @@ def compose(changes: Sequence[Change], place: Place) -> Message:
     first = first_line(ordered[0], place)
     if len(ordered) > 1:
         first += f" (and {len(ordered) - 1} more)"
-    lines = [first]
+    lines = [shown(first)]
     for index, change in enumerate(ordered):
         if index:
-            lines += ["", first_line(change, place)]
+            lines += ["", shown(first_line(change, place))]
         lines += _paragraph(change, place)
-    return Message(first, "\n".join(lines), tuple(_for_programs(change, place) for change in ordered))
+    return Message(lines[0], "\n".join(lines), tuple(_for_programs(change, place) for change in ordered))
 
 
 def first_line(change: Change, place: Place) -> str:
@@ -145,9 +154,10 @@ def _paragraph(change: Change, place: Place) -> list[str]:
         lines.append(f"- and {len(details.features) - NAMED} more")
     if details.note:
         lines.append(details.note)
-    if link := place.link(episode):
-        lines.append(link)
     lines.append(f"Alert {episode.alert_id}, policy {episode.policy}.")
+    lines = [shown(line) for line in lines]
+    if link := place.link(episode):
+        lines.insert(-1, link)
     return lines
 
 

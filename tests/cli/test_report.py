@@ -20,6 +20,7 @@ from tests.cli.conftest import FakeApi, Type, api, typed
 __all__ = ["api", "typed"]
 
 NASTY = "<script>alert(1)</script>\"'&\u2028</style>"
+SHOWN = NASTY.replace("\u2028", "\\u2028")
 FIRST, LAST = date(2025, 3, 3), date(2025, 3, 5)
 START = datetime(2025, 3, 1, tzinfo=UTC)
 
@@ -84,7 +85,7 @@ def test_names_stay_text_and_nothing_runs_or_is_fetched() -> None:
     read.feed(html)
     assert not {"script", "iframe", "object", "embed", "form", "img", "base", "a"} & set(read.tags)
     assert read.tags.count("style") == 1
-    assert sum(NASTY in text for text in read.texts) >= 8
+    assert sum(SHOWN in text for text in read.texts) >= 8
     assert not [name for name, _ in read.attributes if name.startswith("on")]
     assert [value for name, value in read.attributes if name in ("src", "href")] == ["data:,"]
     assert "http://" not in html.replace("http-equiv", "")

@@ -23,7 +23,7 @@ from ml_guard.replay.topic import make_topic
 from stream.migrate import migrate
 from stream.settings import Settings
 from stream.topics import ensure_topics
-from tests.alerting.conftest import listening
+from tests.alerting.conftest import Receiver, listening
 from tests.conftest import _renew_schema, run_apart
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +67,7 @@ class Product:
     start_dashboard: Callable[..., tuple[str, Part]]
     database_url: str
     api: Part
+    desk: Receiver
 
     def client(self, key: str = KEY) -> MLGuardClient:
         return MLGuardClient(base_url=self.api_url, api_key=key)
@@ -146,7 +147,7 @@ def product(
         worker = start("stream", "worker")
         api = start_api()
         url, _ = start_dashboard()
-        made = Product(api_url, url, start_api, start_dashboard, bare_database_url, api)
+        made = Product(api_url, url, start_api, start_dashboard, bare_database_url, api, desk)
         with (
             made.client() as client,
             ThreadPoolExecutor(1) as pool,

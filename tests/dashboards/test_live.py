@@ -11,7 +11,6 @@ from tests.dashboards.conftest import CHURN, Product
 
 SECONDS_TO_THE_PAGE = 10.0
 """Two seconds on a quiet machine; CI machines are shared."""
-HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def send(product: Product, count: int = 1, **fields: object) -> None:
@@ -70,36 +69,6 @@ def test_the_feature_of_today_moves(page: Page, product: Product) -> None:
     before = int((counts.text_content() or "").replace(",", ""))
     send(product, 4)
     expect(counts).to_have_text(f"{before + 4:,}", timeout=SECONDS_TO_THE_PAGE * 1000)
-
-
-def test_hostile_names_are_text_everywhere(page: Page, product: Product) -> None:
-    features = {
-        HOSTILE: "$$\\frac{1}{2}$$ <b>bold</b>",
-        "{{ 7 * 7 }}": 1.5,
-        '"><script>alert(2)</script>': True,
-    }
-    with product.client() as client:
-        client.projects.create("hostile", zone="UTC", name=HOSTILE)
-    send(product, 5, project_id="hostile", model_id=HOSTILE, endpoint="'\"><i>", features=features)
-    link = page.get_by_role("link", name=HOSTILE)
-    expect(link).to_be_visible(timeout=SECONDS_TO_THE_PAGE * 1000)
-    link.click()
-    expect(page.locator("h1")).to_contain_text(HOSTILE)
-    expect(page.get_by_role("rowheader", name="{{ 7 * 7 }}")).to_be_visible()
-    page.get_by_role("rowheader", name=HOSTILE).get_by_role("link").click()
-    expect(page.locator("h1")).to_contain_text(HOSTILE)
-    for query in (
-        "page=alerts&project=hostile",
-        "page=policies&condition=drift",
-        "page=costs&project=hostile",
-    ):
-        page.goto(f"{product.dashboard_url}?{query}")
-        expect(page.get_by_text(HOSTILE).first).to_be_attached()
-    page.goto(f"{product.dashboard_url}?page=baselines")
-    expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
-    assert page.locator("img").count() == 0
-    page.goto(f"{product.dashboard_url}?page={HOSTILE}&project={HOSTILE}")
-    expect(page.get_by_text(f"There is no page “{HOSTILE}”")).to_be_visible()
 
 
 def test_when_the_api_is_cut_the_page_says_so_and_recovers_by_itself(page: Page, product: Product) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,6 +36,17 @@ _WITHOUT_BINS = {
     "ignored": "set to be ignored",
     "not_counted": "not counted in the baseline's bins from the day's beginning",
 }
+
+_DISGUISING = re.compile("[\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+
+
+def visible(text: str) -> str:
+    """A name whose signs cannot turn or break the text around it: those that set a direction are written out.
+
+    >>> visible("US\u202e -6.8"), visible("CA")
+    ('US\\\\u202e -6.8', 'CA')
+    """
+    return _DISGUISING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def count(number: int | None) -> str:

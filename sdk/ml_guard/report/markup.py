@@ -8,6 +8,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from ml_guard.cli.wording import visible
+
 
 class Markup(str):
     """Text that is markup already."""
@@ -21,7 +23,7 @@ def text(value: Any) -> Markup:
     >>> text("<b>&")
     '&lt;b&gt;&amp;'
     """
-    return value if isinstance(value, Markup) else Markup(html.escape(str(value), quote=True))
+    return value if isinstance(value, Markup) else Markup(html.escape(visible(str(value)), quote=True))
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
