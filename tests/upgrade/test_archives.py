@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -226,6 +229,25 @@ def test_the_commands_say_what_they_wrote_and_what_they_refuse(
     code, _, err = typed("restore")
     assert code == 2
     assert "the database is not empty" in err
+    shell = (
+        sys.executable,
+        "-c",
+        "from ml_guard.cli import main; main()",
+        "backup",
+        str(tmp_path / "full.zip"),
+    )
+    full = subprocess.run(shell, capture_output=True, text=True, check=False, preexec_fn=_little_room)
+    assert full.returncode == 2
+    assert "cannot be written (File too large); nothing of it is left" in " ".join(full.stderr.split())
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["b.zip"]
+    with monkeypatch.context() as wrong:
+        wrong.setenv(
+            "ML_GUARD_DATABASE_URL", module_database_url.replace("ml_guard:ml_guard@", "ml_guard:x@")
+        )
+        code, _, err = typed("backup", "--overwrite")
+        assert code == 2
+        assert "password" in err
+        assert "ml_guard:x" not in err
     run_apart(lose(module_database_url))
     code, out, _ = typed("restore", "--json")
     assert code == 0
@@ -242,6 +264,10 @@ def test_the_commands_say_what_they_wrote_and_what_they_refuse(
     code, out, _ = typed("import")
     assert code == 0
     assert "Project w was imported" in out
+
+
+def _little_room() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 
 
 async def _made(url: str) -> None:
