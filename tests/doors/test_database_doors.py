@@ -117,6 +117,8 @@ async def test_api_and_worker_do_their_work_as_roles_of_their_own_and_encrypted(
                 rows = client.get("/metrics/daily", params={"project_id": project}).json()["items"]
                 closed = [row for row in rows if (row["status"], row["requests"]) == ("final", 1)]
             await all_encrypted(owners_url)
+            answer = client.post("/purge", json={"project_id": project, "model_id": "m", "day": "2026-11-02"})
+            assert (answer.status_code, answer.json().get("events")) == (200, 1), answer.text
             answer = client.delete(f"/projects/{project}", params={"confirm": project})
             assert answer.status_code == 200, answer.text
         said = fleet.logs()
