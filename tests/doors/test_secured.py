@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import pytest
 from bench.fleet import Fleet
 from ml_guard import MLGuardClient
 from ml_guard.errors import ForbiddenError
+from ml_guard.replay.produce import produce
+from ml_guard.replay.record import Record
+from ml_guard.transports.base import Batch
 from ml_guard.transports.kafka import KafkaTransport
 from ml_guard.transports.kafka_security import options, options_of_environment
 from stream.kafka import NoBrokerError
@@ -90,11 +94,13 @@ def test_worker_bridge_sdk_dead_letters_and_doctor_work_by_tls_user_and_certific
             client.ingest_event(**event, model_id="user")
             client.ingest_event(project_id="nobody", model_id="m")
             assert client.flush(20)
+        value = json.dumps({**event, "model_id": "replay"}).encode()
+        run_apart(replayed(Record(value, at_us=0, slot=0), secured.at.sasl))
         with MLGuardClient(kafka=secured.at.tls, kafka_options=options(secured.certified())) as client:
             client.ingest_event(**event, model_id="certificate")
             assert client.flush(20)
             assert client.stats().dropped == {}
-        wanted = {"bridge": 1, "user": 1, "certificate": 1}
+        wanted = {"bridge": 1, "user": 1, "replay": 1, "certificate": 1}
         deadline = time.monotonic() + WAIT_S
         while settled(door, project) != wanted:
             assert time.monotonic() < deadline, (settled(door, project), fleet.logs())
@@ -121,16 +127,21 @@ def test_worker_bridge_sdk_dead_letters_and_doctor_work_by_tls_user_and_certific
     assert PASSWORD not in said
 
 
-async def test_a_user_writes_where_an_acl_allows_it_and_nowhere_else(secured: SecuredBroker) -> None:
-    from ml_guard.transports.base import Batch
+async def replayed(record: Record, kafka: str) -> None:
+    """As `ml-guard replay` sends, with the environment's settings."""
+    assert len((await produce([record], kafka)).positions) == 1
 
+
+async def test_a_user_writes_to_its_own_topic_and_no_other(secured: SecuredBroker) -> None:
+    await ensure_topics(Settings(kafka=secured.at.plain, topic="shop.events", dead_topic="bank.events"))
     made = options(secured.as_user(SHOP))
-    refused = KafkaTransport(secured.at.sasl, "ml_guard.events.dead", **made)
-    try:
-        with pytest.raises(ForbiddenError):
-            await asyncio.to_thread(refused.send, Batch("b", "p", (b"{}",)), 20)
-    finally:
-        refused.close()
+    for topic, refused in (("shop.events", False), ("bank.events", True)):
+        transport = KafkaTransport(secured.at.sasl, topic, **made)
+        try:
+            with pytest.raises(ForbiddenError) if refused else nullcontext():
+                await asyncio.to_thread(transport.send, Batch("b", "shop", (b"{}",)), 20)
+        finally:
+            transport.close()
 
 
 REFUSED = {
