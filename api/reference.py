@@ -136,10 +136,19 @@ async def _read(
 ) -> DataSet:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in NDJSON:
         raise Problem("unsupported_media_type", "Send application/x-ndjson, a part of a column a line.")
-    if services.data_sets.locked():
+    if not services.data_sets.is_free(project_id):
         raise Problem(
-            "buffer_full", "Other data sets are being read; send it again shortly.", retry_after_s=5
+            "buffer_full",
+            "Another data set of the project is being read, or two of others; send it again shortly.",
+            retry_after_s=5,
         )
+    async with services.data_sets.turn(project_id, READ_S):  # free still: nothing else ran since
+        return await _taken(request, services, project_id, model_id, endpoint)
+
+
+async def _taken(
+    request: Request, services: Services, project_id: str, model_id: str, endpoint: str
+) -> DataSet:
     async with services.database.connection() as connection:
         settings = await read_settings(connection, project_id)
         hashed = [
@@ -153,10 +162,9 @@ async def _read(
         services.settings.max_features,
         hide,
     )
-    async with services.data_sets:
-        async for line in _lines(request):
-            await data.take(line)
-        await data.end()
+    async for line in _lines(request):
+        await data.take(line)
+    await data.end()
     return data
 
 

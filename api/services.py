@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from api.door.projects import ProjectDirectory
 from api.feed import Feed
 from api.measures import Measures
 from api.readiness import Readiness
+from api.turns import Turns
 from stream.kafka import connection
 from stream.settings import Settings
 
@@ -37,8 +37,8 @@ class Services:
     readiness: Readiness
     feed: Feed
     measures: Measures
-    data_sets: asyncio.Semaphore
-    """Reference data sets that are read at once: a column of each is in memory."""
+    data_sets: Turns
+    """Reference data sets that are read at once, of different projects: a column of each is in memory."""
 
     @classmethod
     def of(cls, settings: Settings) -> Services:
@@ -60,7 +60,7 @@ class Services:
             readiness=Readiness(settings, database, broker),
             feed=Feed(database),
             measures=Measures(),
-            data_sets=asyncio.Semaphore(2),
+            data_sets=Turns(2),
         )
 
     async def open(self) -> None:

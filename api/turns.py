@@ -1,4 +1,4 @@
-"""Who gets a connection next? Connections go round among keys, so that one which asks much keeps nobody waiting long."""
+"""Whose turn is it? What is scarce goes round among those who ask, so that one which asks much keeps nobody waiting long."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ class Turns:
         self._has: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
+    def is_free(self, asker: str) -> bool:
+        """Whether it would have one at once."""
+        return self._free > 0 and self._has[asker] < self._most_of_one
+
     @asynccontextmanager
     async def turn(self, asker: str, timeout_s: float) -> AsyncIterator[None]:
         """Have one. Raises `TimeoutError`."""
-        if self._free and self._has[asker] < self._most_of_one:
+        if self.is_free(asker):
             self._free -= 1
             self._has[asker] += 1
         else:

@@ -121,12 +121,12 @@ def test_wrong_keys_of_an_address_are_looked_up_slowly_and_good_ones_at_once(doo
 
 
 @contextlib.contextmanager
-def unfinished(door: Door, client: httpx.Client, size: int) -> Iterator[None]:
+def unfinished(door: Door, client: httpx.Client, size: int, to: str = "/events") -> Iterator[None]:
     """A body of which this much has arrived, and the rest never does."""
     where = urlsplit(door.address)
     head = (
-        f"POST /api/v1/events HTTP/1.1\r\nHost: {where.netloc}\r\nX-API-Key: {client.headers['X-API-Key']}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {size + 1}\r\n\r\n"
+        f"POST /api/v1{to} HTTP/1.1\r\nHost: {where.netloc}\r\nX-API-Key: {client.headers['X-API-Key']}\r\n"
+        f"Content-Type: application/x-ndjson\r\nContent-Length: {size + 1}\r\n\r\n"
     )
     with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
         connection.sendall(head.encode() + b" " * size)
@@ -155,6 +155,25 @@ def test_a_project_that_fills_its_share_of_the_buffer_leaves_the_rest_to_others(
     while held(door):
         assert time.monotonic() < deadline + 30
     assert answered(lambda: flooding.post("/events", content=event(flooding, 50_000))).status_code == 200
+
+
+def test_a_project_whose_data_set_does_not_end_leaves_a_turn_to_others(
+    door: Door, pair: tuple[httpx.Client, httpx.Client]
+) -> None:
+    flooding, other = pair
+    path = "/baselines/from-data/preview"
+    column = b'{"feature": "age", "values": [1, 2, 3]}'
+
+    def send(client: httpx.Client) -> httpx.Response:
+        headers = {"Content-Type": "application/x-ndjson"}
+        return client.post(path, params={**client.params, "model_id": "m"}, content=column, headers=headers)
+
+    with unfinished(door, flooding, 100, f"{path}?project_id={flooding.params['project_id']}&model_id=m"):
+        deadline = time.monotonic() + 30
+        while send(flooding).status_code != 503:
+            assert time.monotonic() < deadline
+        assert send(flooding).json()["code"] == "buffer_full"
+        assert send(other).status_code == 200
 
 
 def test_a_body_that_can_never_fit_is_too_large_rather_than_to_be_sent_again(
