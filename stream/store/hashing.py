@@ -7,8 +7,9 @@ epoch, so that what was folded or scored before cannot be written after, and a c
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream.labels import HASHED, LabelHash
@@ -17,6 +18,8 @@ from stream.store.deletion import fence_off
 from stream.store.pool import Connection
 
 Rename = Callable[[str], str]
+_SKETCHES = 20
+"""Sketches between two statements: full ones take a second, in which the transaction must not look idle."""
 
 
 class PlainLabelsError(Exception):
@@ -99,12 +102,18 @@ async def _hash_sketches(connection: Connection, day: tuple[Any, ...], hide: Ren
            where project_id = $1 and day_start = $2 and kind = 'categorical' and sketch is not null""",
         *day,
     )
-    await connection.executemany(
-        """update ml_guard.day_sketch set sketch = $7
-           where project_id = $1 and day_start = $2 and model_id = $3 and endpoint = $4 and feature = $5
-             and kind = 'categorical' and shard = $6""",
-        [(*day, *row[:4], CategorySketch.from_bytes(row[4]).renamed(hide).to_bytes()) for row in rows],
-    )
+    for begin in range(0, len(rows), _SKETCHES):
+        renamed = await asyncio.to_thread(_renamed_sketches, rows[begin : begin + _SKETCHES], hide)
+        await connection.executemany(
+            """update ml_guard.day_sketch set sketch = $7
+               where project_id = $1 and day_start = $2 and model_id = $3 and endpoint = $4 and feature = $5
+                 and kind = 'categorical' and shard = $6""",
+            [(*day, *row) for row in renamed],
+        )
+
+
+def _renamed_sketches(rows: Sequence[Any], hide: Rename) -> list[tuple[Any, ...]]:
+    return [(*row[:4], CategorySketch.from_bytes(row[4]).renamed(hide).to_bytes()) for row in rows]
 
 
 async def _hash_results(connection: Connection, day: tuple[Any, ...], hide: Rename) -> None:

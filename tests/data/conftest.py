@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from ml_guard import MLGuardClient
 from stream.settings import Settings
 from tests.api.conftest import DEMO, Door, served
+from tests.conftest import as_role
 from tests.ingest.conftest import MakeBench, make_bench
 from tests.ingest.product import TUESDAY, Product, in_toronto, local
 
@@ -21,8 +23,11 @@ LABEL_KEY = "a secret of the tests"
 def door(module_database_url: str) -> Iterator[Door]:
     """The API; no broker answers, which nothing here needs."""
     settings = Settings(
-        kafka="127.0.0.1:9", database_url=module_database_url, demo_key=DEMO, label_key=LABEL_KEY
-    )  # type: ignore[arg-type]
+        kafka="127.0.0.1:9",
+        database_url=as_role(module_database_url, "ml_guard_api"),
+        demo_key=DEMO,
+        label_key=SecretStr(LABEL_KEY),
+    )
     with served(settings) as address:
         yield Door(address, settings)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,15 +139,14 @@ async def test_a_switch_in_the_middle_of_a_day_leaves_no_label_and_every_verdict
 
 
 async def test_compressed_days_are_hashed_too_and_late_events_and_a_capture_know_them(
-    product: Product, client: MLGuardClient
+    product: Product, client: MLGuardClient, module_database_url: str
 ) -> None:
     early, first = events(product, 400, [0.5, 0.3, 0.2, 0.0], 12, BEFORE)
     await product.takes(first)
     await product.closes(BEFORE)
-    compressed = await product.worker.fetch(
-        "select compress_chunk(c, true) from show_chunks('ml_guard.day_sketch') c"
-    )
-    assert compressed
+    owner = await asyncpg.connect(module_database_url)
+    assert await owner.fetch("select compress_chunk(c, true) from show_chunks('ml_guard.day_sketch') c")
+    await owner.close()
     client.projects.update("w", labels="hashed")
     assert await plain_labels(product) == {}
     product.lease = await product.leads()
