@@ -14,6 +14,7 @@ BENCHES: dict[str, list[str]] = {
     "sdk": [],
     "memory": ["--events", "1000000"],
     "kills": ["--events", "500000", "--kills", "12"],
+    "bridge_load": ["--seconds", "5"],
     "first_view": [],
     "open_page": ["--updates", "1200"],
 }
@@ -25,6 +26,7 @@ LONG: dict[str, list[str]] = {
     "sdk": [],
     "memory": [],
     "kills": [],
+    "bridge_load": [],
     "first_view": [],
     "open_page": [],
     "calibration": [],

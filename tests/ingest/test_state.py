@@ -135,12 +135,22 @@ async def test_a_day_counts_against_the_version_of_its_first_event(make_bench: M
     assert same
 
 
-async def test_a_day_that_began_without_a_baseline_stays_without(worker: Bench) -> None:
-    worker.logs.append(0, event(features={"a": 1.0}))
+async def test_a_day_that_began_without_a_baseline_stays_without(make_bench: MakeBench) -> None:
+    """In the memory of the worker that began it, and in that of the next one."""
+    logs = FakeLogs()
+    worker: Bench = await make_bench(logs)
+    await worker.claim(0)
+    logs.append(0, event(features={"a": 1.0}))
     await worker.read(0)
     await worker.checkpoint(0)
     await _baseline(worker, 1, 5.0)
-    worker.logs.append(0, event(features={"a": 1.0}))
+    logs.append(0, event(features={"a": 1.0}))
     await worker.read(0)
     await worker.checkpoint(0)
-    assert await worker.value("select count(*) from ml_guard.bin_count") == 0
+    heir: Bench = await make_bench(logs)
+    await heir.claim(0)
+    logs.append(0, event(features={"a": 1.0}))
+    await heir.read(0)
+    assert await heir.checkpoint(0) == [True]
+    assert await heir.value("select count(*) from ml_guard.bin_count") == 0
+    assert await heir.events() == 3

@@ -1,0 +1,1 @@
+comment on table ml_guard.seen_batch is 'Batches that were read. A client''s retry within 7 days of the broker''s time is discarded; rows leave after 14, since a partition that is behind reads a retry later than it came.';
