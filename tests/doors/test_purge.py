@@ -6,6 +6,7 @@ import json
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from stream.store.lease import CLOSER, LeaseLostError, fence, take
@@ -13,6 +14,7 @@ from stream.store.purge import TABLES, PurgeReceipt, purge_day
 from tests.api.conftest import Door
 from tests.ingest.conftest import NOW, Bench, MakeBench, batch, event, make_bench, worker
 from tests.ingest.product import MONDAY, Product, in_toronto, local
+from tests.sql.test_compression import compress
 
 __all__ = ["make_bench", "worker"]
 
@@ -65,12 +67,16 @@ def yesterday(**more: Any) -> bytes:
     return event(timestamp=f"{YESTERDAY}T09:00:00Z", **more)
 
 
-async def test_a_day_leaves_and_its_neighbours_stay(worker: Bench) -> None:
+async def test_a_day_leaves_and_its_neighbours_stay(worker: Bench, module_database_url: str) -> None:
     known = {row["table_name"] for row in await worker.fetch(BY_DAY)}
     assert known - set(TABLES) == {"alert"}, "what was told is history; all else by day must leave"
     for shard in (0, 1):
         await folded(worker, *[event(features={"a": 1.0})] * 5, *[yesterday()] * 3, shard=shard)
     await folded(worker, event(model_id="other"), event(endpoint="second"))
+    owner = await asyncpg.connect(module_database_url)
+    for table in ("day_sketch", "traffic_minute"):
+        assert await compress(owner, table)  # as days of two weeks ago are
+    await owner.close()
     receipt = await purge(worker)
     assert receipt is not None
     assert receipt.events == 11
