@@ -21,10 +21,12 @@ from ml_guard.errors import ConfigError
 from stream.kafka import NoBrokerError, connection, no_broker
 from stream.migrate import MigrationError, check_server, pending
 from stream.settings import Settings
-from stream.store import accounts, client_counts
+from stream.store import accounts, aggregates, client_counts
 from stream.store.refusal import REFUSED, NoDatabaseError, why
 
 ANSWER_TIMEOUT_S = 10.0
+REFRESH_S = 300.0
+"""A job of the database does it every half minute."""
 
 Ends = dict[str, dict[int, int]]
 """Where each partition of each topic ends."""
@@ -159,7 +161,8 @@ async def _database(connection: Any, settings: Settings, ends: Ends) -> list[Fin
     findings.append(Finding("schema", True, f"version {number}, current"))
     fences = await accounts.partitions(connection, settings.topic)
     findings += _partitions(settings, {row["partition"]: row for row in fences}, ends.get(settings.topic, {}))
-    return [*findings, await _ledger(connection, fences), await _clients(connection)]
+    ledgers = [await _ledger(connection, fences), await _clients(connection)]
+    return [*findings, *ledgers, *await aggregates_wait(connection)]
 
 
 def _partitions(settings: Settings, fences: dict[int, Any], ends: dict[int, int]) -> list[Finding]:
@@ -209,6 +212,22 @@ async def _clients(connection: Any) -> Finding:
     seen = ", ".join(f"{events:,} events lost: {reason}" for reason, events in lost.items())
     remedy = "the clients' logs name cause and cure; see `ml-guard ledger`"
     return Finding("clients", not lost, seen or "report no loss since yesterday", remedy)
+
+
+async def aggregates_wait(connection: Any) -> list[Finding]:
+    """Ranges of the traffic aggregates that the owner's job leaves waiting; nothing, if it does its work."""
+    ranges, longest_s = await aggregates.waiting(connection)
+    if longest_s < REFRESH_S:
+        return []
+    return [
+        Finding(
+            "aggregates",
+            False,
+            f"{ranges} ranges of traffic by hour and day wait to be refreshed, one for {longest_s:.0f} s",
+            "are TimescaleDB's jobs run? timescaledb_information.job_errors; the owner may `call "
+            "ml_guard.refresh_aggregates()`",
+        )
+    ]
 
 
 async def _api(settings: Settings) -> list[Finding]:

@@ -64,3 +64,13 @@ async def refresh_traffic(connection: Connection, begin: datetime, end: datetime
                 )
             except asyncpg.InsufficientPrivilegeError:
                 await connection.execute(_ASK, view, start, stop)
+
+
+async def waiting(connection: Connection) -> tuple[int, float]:
+    """How many ranges wait for the owner's job, and for how many seconds the oldest of them does."""
+    row = await connection.fetchrow(
+        """select count(*) as ranges, coalesce(extract(epoch from now() - min(asked_at)), 0)::float8 as longest_s
+             from ml_guard.aggregate_refresh"""
+    )
+    assert row is not None
+    return row["ranges"], row["longest_s"]

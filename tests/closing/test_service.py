@@ -10,6 +10,7 @@ import asyncpg
 import numpy as np
 import pytest
 
+from embedded.doctor import aggregates_wait
 from stream.closing.housekeeping import forget_old_batches, refresh
 from stream.closing.service import ClosingService
 from stream.settings import Settings
@@ -155,7 +156,13 @@ async def test_late_traffic_below_the_watermark_shows_in_the_aggregates_once_its
     await add("2025-01-08T11:00", 100)
     assert await seen("traffic_hour_utc") == 12
     await refresh(world.connection, [day(8)])
+    await world.connection.execute(
+        "update ml_guard.aggregate_refresh set asked_at = now() - interval '1 hour'"
+    )
+    (finding,) = await aggregates_wait(world.connection)
+    assert (finding.ok, finding.what) == (False, "aggregates")
     await job()
+    assert await aggregates_wait(world.connection) == []
     assert await world.connection.fetchval("select count(*) from ml_guard.aggregate_refresh") == 0
     assert (await seen("traffic_hour_utc"), await seen("traffic_day_utc")) == (112, 112)
 
