@@ -165,6 +165,11 @@ FAULTS = (
         f"{BATCHES}::test_a_retry_in_a_partition_that_is_behind_counts_once_whatever_the_clock_says",
     ),
     _fault(
+        "a project deleted, or a day purged, in the middle of a checkpoint",
+        "G3",
+        f"{NATIVE}::test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_it_wrote",
+    ),
+    _fault(
         "one batch in two partitions whose checkpoints meet",
         "G2",
         f"{NATIVE}::test_one_batch_in_two_partitions_whose_checkpoints_meet_counts_once",

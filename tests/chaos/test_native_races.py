@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import numpy as np
@@ -16,14 +17,15 @@ from bench.events import PROJECTS, make_projects, produce
 from bench.fleet import Fleet
 from stream.closing import close
 from stream.ingest.failpoints import VARIABLE
-from stream.store import batches
+from stream.store import batches, deletion
 from stream.store.lease import CLOSER, Lease, LeaseLostError, take
 from stream.store.pool import Connection, connect
+from stream.store.purge import purge_day
 from tests.chaos.native import Native
 from tests.chaos.site import check, until, value
 from tests.chaos.test_workers import frozen, wake
 from tests.closing.world import World, at
-from tests.ingest.conftest import Bench, FakeLogs, MakeBench, batch, benches, event
+from tests.ingest.conftest import NOW, Bench, FakeLogs, MakeBench, batch, benches, event
 
 WAITING = (
     "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -110,6 +112,50 @@ async def test_a_checkpoint_that_meets_a_claim_waits_for_it_and_is_refused(
     await heir.read(0)
     assert await heir.checkpoint(0) == [True]
     assert await heir.events() == 10
+
+
+@pytest.mark.parametrize("removal", ["purge", "deletion"])
+async def test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_it_wrote(
+    make_bench: MakeBench, native_url: str, monkeypatch: pytest.MonkeyPatch, removal: str
+) -> None:
+    worker: Bench = await make_bench()
+    await worker.claim(0)
+    worker.logs.append(0, *[event() for _ in range(10)])
+    await worker.read(0)
+    assert await worker.checkpoint(0) == [True]
+    worker.logs.append(0, *[event() for _ in range(5)])
+    await worker.read(0)
+    inside, go_on, require = asyncio.Event(), asyncio.Event(), deletion.require_projects
+
+    async def held(connection: Connection, *wanted: Any) -> None:
+        inside.set()  # it has its fence, and not its project yet
+        await go_on.wait()
+        await require(connection, *wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deletion, "require_projects", held)
+        checkpoint = asyncio.ensure_future(worker.checkpoint(0))
+        await inside.wait()
+        async with worker.pool.acquire() as connection:
+            if removal == "purge":
+                removing: asyncio.Future[Any] = asyncio.ensure_future(
+                    purge_day(
+                        connection, "p", "m", None, NOW.date(), forget_batches=False, purged_by="k", kafka={}
+                    )
+                )
+            else:
+                removing = asyncio.ensure_future(
+                    deletion.delete_project(connection, "p", deleted_by="k", topics={})
+                )
+            await waits(native_url)
+            go_on.set()
+            assert await checkpoint == [True]
+            assert await removing is not None
+    assert await worker.events() == 0
+    assert await worker.value("select coalesce(sum(deleted), 0)::bigint from ml_guard.ledger_day") == (
+        15 if removal == "purge" else 0
+    )
+    assert await worker.value("select count(*) from ml_guard.ledger_days where not balanced") == 0
 
 
 async def test_one_batch_in_two_partitions_whose_checkpoints_meet_counts_once(
