@@ -87,7 +87,7 @@ class Database:
         """A connection for one short piece of work. Raises `database_unavailable` and `query_too_long`."""
         with reached():
             async with (
-                self._turns.turn(ASKER.get(), ACQUIRE_S),
+                self._turn(ASKER.get()),
                 self._acquired() as connection,
             ):
                 try:
@@ -112,6 +112,24 @@ class Database:
         if time.monotonic() - self._told_at > TELL_EVERY_S:
             self._told_at = time.monotonic()
             log.warning("no connection to the database: %s", why(self._url, error))
+
+    @asynccontextmanager
+    async def _turn(self, asker: str) -> AsyncIterator[None]:
+        try:
+            await self._turns.take(asker, ACQUIRE_S)
+        except TimeoutError as error:
+            if not asker:
+                raise unavailable(error) from error
+            raise Problem(
+                "rate_limited",
+                f"More questions of this key wait for the database than it answers in {ACQUIRE_S:g} s.",
+                retry_after_s=1,
+                limit="api_connections",
+            ) from error
+        try:
+            yield
+        finally:
+            self._turns.give(asker)
 
 
 def too_long() -> Problem:

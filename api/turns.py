@@ -22,16 +22,20 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, asker: str, timeout_s: float) -> AsyncIterator[None]:
-        """Have one. Raises `TimeoutError`."""
+        """Have one for a while. Raises `TimeoutError`."""
+        await self.take(asker, timeout_s)
+        try:
+            yield
+        finally:
+            self.give(asker)
+
+    async def take(self, asker: str, timeout_s: float) -> None:
+        """Have one, to be given back. Raises `TimeoutError`."""
         if self.is_free(asker):
             self._free -= 1
             self._has[asker] += 1
         else:
             await self._wait(asker, timeout_s)
-        try:
-            yield
-        finally:
-            self._give(asker)
 
     async def _wait(self, asker: str, timeout_s: float) -> None:
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -40,14 +44,15 @@ class Turns:
             await asyncio.wait_for(asyncio.shield(called), timeout_s)
         except BaseException:
             if called.done():
-                self._give(asker)
+                self.give(asker)
             else:
                 self._waiting[asker].remove(called)
                 if not self._waiting[asker]:
                     del self._waiting[asker]
             raise
 
-    def _give(self, asker: str) -> None:
+    def give(self, asker: str) -> None:
+        """Give it back, to whoever is next."""
         self._free += 1
         self._has[asker] -= 1
         if not self._has[asker]:

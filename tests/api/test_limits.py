@@ -204,7 +204,9 @@ async def test_a_question_that_takes_too_long_is_ended_with_advice(several_backe
     await database.close()
 
 
-async def test_a_key_with_many_long_questions_leaves_a_connection_to_another(several_backends: str) -> None:
+async def test_a_key_with_many_long_questions_leaves_a_connection_to_another(
+    several_backends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = Database(several_backends)
     await database.open()
     done: list[str] = []
@@ -221,4 +223,9 @@ async def test_a_key_with_many_long_questions_leaves_a_connection_to_another(sev
     assert done.count("one") < 8, "it waited for all of them"
     await asyncio.gather(*flood)
     assert done.count("one") == 8
+    monkeypatch.setattr("api.database.ACQUIRE_S", 0.2)
+    flood = [asyncio.create_task(ask("one", "select pg_sleep(1)")) for _ in range(3)]
+    ends = await asyncio.gather(*flood, return_exceptions=True)
+    assert [end.code for end in ends if isinstance(end, Problem)] == ["rate_limited"]
+    assert done.count("one") == 10
     await database.close()
