@@ -68,6 +68,8 @@ def test_every_example_of_a_body_is_understood(
                 assert answer.json()["code"] == "unknown_baseline", answer.text
             elif operation["operationId"] == "activate_baseline":
                 assert answer.json()["code"] in ("unknown_baseline", "unknown_model"), answer.text
+            elif operation["operationId"] == "purge_day":
+                assert answer.json()["code"] == "unknown_day", answer.text
             elif operation["operationId"] == "mute_alert":
                 assert answer.json()["code"] == "unknown_alert", answer.text
             else:
