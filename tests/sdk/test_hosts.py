@@ -289,7 +289,9 @@ def test_an_exit_enters_no_wait_for_a_server_that_is_known_to_be_gone() -> None:
 def test_a_process_that_ends_while_the_queue_is_full_says_what_it_lost(bridge: Any) -> None:
     script = textwrap.dedent("""
     import atexit, sys
+    import ml_guard.delivery
     from ml_guard import MLGuardClient
+    ml_guard.delivery.EXIT_TIMEOUT_WHEN_GONE_S = 20.0  # until the thread has counted, however busy the machine
     client = MLGuardClient("http://127.0.0.1:9", project_id="p", model_id="m", max_queue=100)
     client.ingest_batch([{"y_pred": 1}] * 250)
     while not client.stats().retries:
