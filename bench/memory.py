@@ -103,11 +103,12 @@ async def run(fleet: Fleet, events: int, *, step: int = STEP, models: int = MODE
 async def _watch(pid: int, fleet: Fleet, readings: list[tuple[int, float]]) -> None:
     while True:
         written = sum((await fleet.fences()).values())
-        readings.append((written, _resident_mb(pid)))
+        readings.append((written, resident_mb(pid)))
         await asyncio.sleep(0.5)
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float:
+    """What a process holds in memory."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 

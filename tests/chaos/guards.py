@@ -222,13 +222,6 @@ GUARDS = (
         "stream/ingest/folding.py",
         "frozen = bins[pinned[key]] if key in pinned else {}",
         "frozen = self._catalog.active_bins(group.model, group.day.day)[1]",
-        f"{STATE}::test_a_day_that_began_without_a_baseline_stays_without",
-    ),
-    Guard(
-        "a day keeps the bins of its first event",
-        "stream/ingest/folding.py",
-        "frozen = bins[pinned[key]] if key in pinned else {}",
-        "frozen = self._catalog.active_bins(group.model, group.day.day)[1]",
         f"{STATE}::test_a_day_counts_against_the_version_of_its_first_event",
     ),
     Guard(
