@@ -29,6 +29,7 @@ from rich.table import Table
 
 from bench.events import Series, make_projects
 from bench.fleet import Fleet
+from embedded.process import free_port
 from ml_guard.event import EventBatch
 
 KEY = "bench-bridge"
@@ -290,7 +291,6 @@ def report(load: Load) -> Table:
 async def on_own_stack(seconds: float) -> Load:
     """The whole of it on a stack of its own."""
     from embedded import stack
-    from embedded.process import free_port
     from stream.migrate import migrate
     from stream.settings import Settings
     from stream.topics import ensure_topics

@@ -35,6 +35,7 @@ from bench.events import MODELS, Expected, ModelDay, Series, added, make_project
 from bench.fleet import Fleet
 from bench.holdings import Found, Holdings, Watched
 from bench.observed import differences, imbalances, observe
+from embedded.process import free_port
 
 RATE = 20_000
 KILL_EVERY_S = 120.0
@@ -96,10 +97,7 @@ class Run:
     """The programs of a run, and what is done to them."""
 
     def __init__(self, fleet: Fleet, parts: dict[str, int], data: Path, options: Options) -> None:
-        from embedded.process import free_port
-
         self.fleet, self.options, self.result = fleet, options, Soak()
-        self.free_port = free_port
         self.holdings = Holdings(data)
         self.broker_and_database = [Watched(name, pid) for name, pid in parts.items()]
         self.workers: dict[str, Watched] = {}
@@ -116,7 +114,7 @@ class Run:
         await make_projects(fleet.database_url, {**self.zones, "soak_bridge": "UTC"})
         for name in ("the worker that stays", "a worker that is killed", "another one"):
             self.start_worker(name)
-        api_port, pages_port = self.free_port(), self.free_port()
+        api_port, pages_port = free_port(), free_port()
         api = fleet.start("api", ML_GUARD_API_PORT=str(api_port), ML_GUARD_DEMO_KEY=KEY)
         url, pages = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{pages_port}"
         dashboard = fleet.start("dashboards.live", ML_GUARD_URL=url, ML_GUARD_DASHBOARD_PORT=str(pages_port))
@@ -138,7 +136,7 @@ class Run:
         return result
 
     def start_worker(self, name: str) -> None:
-        port = self.free_port()
+        port = free_port()
         process = self.fleet.start(ML_GUARD_WORKER_METRICS_PORT=str(port))
         self.workers[name] = Watched(name, process.pid, f"http://127.0.0.1:{port}/metrics")
         self.processes[process.pid] = process

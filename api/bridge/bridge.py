@@ -14,7 +14,7 @@ from api.bridge.budget import Budget
 from api.bridge.coalescer import Coalescer
 from api.bridge.parts import PART_BYTES, records
 from api.bridge.producer import Producer
-from api.bridge.turns import Turns
+from api.bridge.turns import LARGE_BYTES, Turns
 from api.bridge.verdicts import DAY_US, Limits, Taken, Verdict, judge, stamped
 from ml_guard.decoding import EventDecoder
 from ml_guard.event import Event
@@ -73,7 +73,9 @@ class Bridge:
         `holder`: in whose name the body is held; its records are in that of their project.
         """
         self.producer.check()
-        self._turns.check()
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) >= LARGE_BYTES:
+            self._turns.check()
         body = Body(request, self.budget, self._body_bytes, holder)
         try:
             raws = await body.events()

@@ -18,6 +18,8 @@ LONGEST_S = 2.0
 """Longer than a busy machine keeps a process waiting, shorter than clients wait."""
 LARGE = 100
 """Events from which on a request waits for its turn: judging fewer costs less than the turn."""
+LARGE_BYTES = 16_384
+"""A body that says to be so large is not read while nobody is let in."""
 LOOKS = 10
 """At what has come, between two turns. A look takes one new connection and one piece of each body."""
 
