@@ -53,6 +53,11 @@ class Door:
     address: str
     settings: Settings
 
+    @property
+    def owners_url(self) -> str:
+        """The database without the API's role."""
+        return self.settings.database_url.partition("?role=")[0]
+
     def client(self, key: str | None = DEMO, **more: Any) -> httpx.Client:
         """A client with this key."""
         headers = {} if key is None else {"X-API-Key": key}
@@ -62,7 +67,7 @@ class Door:
         """Rows of a statement."""
 
         async def ask() -> list[Any]:
-            connection = await asyncpg.connect(self.settings.database_url)
+            connection = await asyncpg.connect(self.owners_url)
             try:
                 return await connection.fetch(statement, *values)
             finally:
@@ -74,7 +79,7 @@ class Door:
         """A new key with exactly these scopes."""
 
         async def make() -> str:
-            connection = await asyncpg.connect(self.settings.database_url)
+            connection = await asyncpg.connect(self.owners_url)
             try:
                 return (await keys.create(connection, "test", scopes, projects))[1]
             finally:
