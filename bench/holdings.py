@@ -21,8 +21,8 @@ WARM_UP = 0.2
 """Of the time that is looked at; what is filled once is filled by then."""
 MOST_GROWTH, SMALL_MB = 0.10, 20.0
 """A line through the readings that rises by less than the tenth of their mean, or by less than this, is flat."""
-FEW = 4
-"""Handles, threads or tasks more in the last quarter than in the first are a leak."""
+FEW = 8
+"""Handles, threads or tasks more in the last quarter than in the first are a leak; who begins to lead opens six."""
 FLOOR = 0.1
 """The quantile that is compared: pools breathe, and what leaks does not come back."""
 _TASKS = re.compile(r"^ml_guard_(?:worker|api)_tasks (\S+)$", re.MULTILINE)
