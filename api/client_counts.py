@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
@@ -13,15 +13,10 @@ from api.door.access import Ingest, Read, the_projects, unknown_project
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.services import services_of
 from api.shapes import Strict
-from ml_guard.stats import DAYS_KEPT, LOSSES, NO_PROJECT
+from stream.client_reports import MOST_COUNTS, MOST_EVENTS, Outcome, named, taken
 from stream.store import client_counts
 
 router = APIRouter(prefix="/client-counts", tags=["pipeline"])
-
-Outcome = Literal["sent", "retried", "dropped"]
-MOST_COUNTS = 2000
-OTHER = "other"
-"""What a reason that this release does not know is counted as."""
 
 EXAMPLE = {
     "project_id": "proj_123",
@@ -39,7 +34,7 @@ class ReportedCount(Strict):
     day: date = Field(examples=["2025-01-01"])
     outcome: Outcome = Field(examples=["dropped"])
     reason: str = Field("", max_length=64, examples=["queue_full"])
-    events: int = Field(ge=0, le=10**15, examples=[12])
+    events: int = Field(ge=0, le=MOST_EVENTS, examples=[12])
 
 
 class ClientReport(Strict):
@@ -78,26 +73,14 @@ async def report_client_counts(request: Request, who: Ingest, report: ClientRepo
         f"The key {who.key.name!r} may send {services.settings.key_events_per_s:g} events a second.",
     )
     services.limit.spend(key_id, max(1, len(report.counts)))
-    named = {count.project_id for count in report.counts} - {NO_PROJECT}
-    known = await services.projects.known(name for name in named if who.sees(name))
-    if named and not known:
-        raise unknown_project(min(named))
-    today = datetime.now(UTC).date()
-    oldest, newest = today - timedelta(days=DAYS_KEPT), today + timedelta(days=1)
-    counts = [
-        client_counts.ClientCount(
-            count.project_id,
-            count.day,
-            count.outcome,
-            count.reason if count.reason in ("", *LOSSES) else OTHER,
-            count.events,
-        )
-        for count in report.counts
-        if count.project_id in known | {NO_PROJECT} and oldest <= count.day <= newest and count.events
-    ]
+    projects = named(report.counts)
+    known = await services.projects.known(name for name in projects if who.sees(name))
+    if projects and not known:
+        raise unknown_project(min(projects))
+    counts = taken(report.counts, known, datetime.now(UTC))
     async with services.database.connection() as connection:
         await client_counts.merge(connection, report.client_id, counts)
-    return {"counts": len(counts), "unknown_projects": sorted(named - known)}
+    return {"counts": len(counts), "unknown_projects": sorted(projects - known)}
 
 
 @router.get("", response_model=Page[ClientDay])

@@ -51,6 +51,11 @@ class WorkerMeasures:
         self._dead = self._counter(
             "ml_guard_worker_dead_letters", "Events that became dead letters.", ("reason",)
         )
+        self._reports = self._counter(
+            "ml_guard_worker_client_reports",
+            "Reports of clients that came through Kafka: taken, or unreadable.",
+            ("outcome",),
+        )
         self._checkpoints = self._histogram(
             "ml_guard_worker_checkpoint_seconds",
             "Time that a partition's checkpoint took, dead letters included.",
@@ -142,6 +147,8 @@ class WorkerMeasures:
             self._events.labels(outcome).inc(count)
         for outcome, count in asdict(work.counts).items():
             self._records.labels(outcome).inc(count)
+        for outcome, count in (("taken", work.reports), ("unreadable", work.unreadable_reports)):
+            self._reports.labels(outcome).inc(count)
         for reason, count in Tally(letter.reason for letter in work.dead).items():
             self._dead.labels(reason).inc(count)
 

@@ -48,7 +48,7 @@ class Ingestion:
         self._project = (defaults or {}).get("project_id", NO_PROJECT)
         self._counters = Counters()
         self.notices = Notices()
-        self._reporter = Reporter(transport, self._counters, notices=self.notices)
+        self._reporter = Reporter(transport, self._counters)
         self._delivery = _delivery(transport, self._counters, self.notices, timeout_s, spill_dir, spill_bytes)
         self.transport = transport
         self._outbox = Outbox(

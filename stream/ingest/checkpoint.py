@@ -14,7 +14,7 @@ from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.state import ModelDay, StateCache
 from stream.ingest.work import Partition, Work
-from stream.store import batches, catalog, dead_letters, deletion, fence, ledger, state
+from stream.store import batches, catalog, client_counts, dead_letters, deletion, fence, ledger, state
 from stream.store.dead_letters import DeadLetterRow
 from stream.store.ledger import LedgerRow
 from stream.store.pool import Pool
@@ -94,9 +94,8 @@ class Checkpoint:
                 now=now,
             )
             failpoints.passing("after_fence")
-            await deletion.require_projects(
-                connection, {row.project_id for row in self.ledger} - {ledger.UNATTRIBUTED}, work.label_keys
-            )
+            named = {row.project_id for row in self.ledger} | work.reporting_projects()
+            await deletion.require_projects(connection, named - {ledger.UNATTRIBUTED}, work.label_keys)
             await batches.note_seen(connection, work.seen.values())
             await catalog.register_models(connection, work.models, now)
             await state.upsert_sketches(connection, shard, self.sketches)
@@ -104,6 +103,8 @@ class Checkpoint:
             await state.add_traffic(connection, shard, self.traffic)
             await ledger.add_ledger(connection, shard, self.ledger)
             await dead_letters.note_dead(connection, self.letters)
+            for client_id, counts in sorted(work.told.items()):
+                await client_counts.merge(connection, client_id, counts.values())
             await state.note_changes(connection, shard, self.hi, now, work.changed)
             await state.open_days(connection, now, work.days)
             failpoints.passing("before_database_commit")

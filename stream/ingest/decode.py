@@ -19,6 +19,8 @@ import msgspec
 from ml_guard.decoding import EventDecoder
 from ml_guard.errors import EventError
 from ml_guard.event import Event, EventBatch
+from stream import client_reports
+from stream.client_reports import ClientReport
 from stream.ingest.records import PartitionBatch
 from stream.store.batches import BatchKey
 
@@ -83,6 +85,10 @@ class Records:
         Its position in that record.
     keys : mapping from record to BatchKey
         The records that a client's retry would repeat.
+    reports : list of ClientReport
+        What clients count themselves, which records without a value carry.
+    unreadable_reports : list of int
+        The offsets of records that should carry one, and do not.
     """
 
     batch: PartitionBatch
@@ -94,6 +100,8 @@ class Records:
     dead: list[DeadLetter] = field(default_factory=list)
     dead_records: int = 0
     empty_records: int = 0
+    reports: list[ClientReport] = field(default_factory=list)
+    unreadable_reports: list[int] = field(default_factory=list)
 
     def payload(self, position: int) -> bytes:
         """The bytes of the event at this position in `events`."""
@@ -134,6 +142,7 @@ class Records:
     def projects(self) -> set[str]:
         """Every project that the records name."""
         named = {event.project_id for event in self.events}
+        named.update(*(client_reports.named(report.counts) for report in self.reports))
         return named | {letter.project_id for letter in self.dead if letter.project_id is not None}
 
 
@@ -176,6 +185,7 @@ class RecordReader:
     def _read_record(self, found: Records, position: int, value: bytes | None) -> None:
         if value is None:
             found.empty_records += 1
+            self._read_report(found, found.batch.offsets[position])
             return
         try:
             if len(value) > self._max_record_bytes:
@@ -193,6 +203,16 @@ class RecordReader:
             found.index.append(0)
         else:
             self._read_batch(found, position, item)
+
+    def _read_report(self, found: Records, offset: int) -> None:
+        header = found.batch.reports.get(offset)
+        if header is None:
+            return
+        report = client_reports.read(header, max_bytes=self._max_record_bytes)
+        if report is None:
+            found.unreadable_reports.append(offset)
+        else:
+            found.reports.append(report)
 
     def _read_batch(self, found: Records, position: int, item: EventBatch) -> None:
         found.raws[position] = item.events

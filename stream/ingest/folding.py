@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import cast
 from aiokafka.errors import KafkaError
 
 from stream.catalog import Catalog
+from stream.client_reports import taken
 from stream.days import from_us, to_us
 from stream.ingest.claims import DATABASE_ERRORS
 from stream.ingest.decode import Aside, RecordReader, Records
@@ -33,8 +35,9 @@ from stream.store.batches import BatchKey, SeenBatch
 from stream.store.pool import Pool
 from stream.store.state import ChangedDay, ModelDayKey
 
-DAY_US = 86_400_000_000
+log = logging.getLogger(__name__)
 
+DAY_US = 86_400_000_000
 
 NOT_OF_CONTENT = (*DATABASE_ERRORS, KafkaError, MemoryError, SketchError)
 """What may fail although the records are as they should be. Sketches: those that are stored, and cannot be read here."""
@@ -167,6 +170,7 @@ class Folder:
         counts.dead += records.dead_records
         counts.duplicate += len(again.records)
         counts.decoded += len(batch) - records.empty_records - records.dead_records - len(again.records)
+        self._note_reports(partition, records)
         work.add_ledger(found)
         work.events += len(records.events)
         for record, key in records.keys.items():
@@ -180,6 +184,22 @@ class Folder:
             if project is not None and project.dedupe_by_event_id:
                 keys = (event_key(event) for event in group.events if event.event_id)
                 work.seen.update({key: self._seen(batch, key, -1) for key in keys})
+
+    def _note_reports(self, partition: Partition, records: Records) -> None:
+        work, unreadable = partition.work, records.unreadable_reports
+        for report in records.reports:
+            work.add_report(report.client_id, taken(report.counts, self._catalog.projects, self._clock()))
+        work.reports += len(records.reports)
+        if unreadable:
+            work.unreadable_reports += len(unreadable)
+            log.warning(
+                "partition %d: %d records without a value hold no report of a client that can be read, the first at "
+                "offset %d; they are passed over",
+                partition.number,
+                len(unreadable),
+                unreadable[0],
+                extra={"partition": partition.number},
+            )
 
     def _seen(self, batch: PartitionBatch, key: BatchKey, record: int) -> SeenBatch:
         at = from_us(batch.appended_ms[record] * 1000)

@@ -6,11 +6,13 @@ It follows `aiokafka.consumer.fetcher.PartitionRecords` step by step, aborted tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+
+from ml_guard.reporting import HEADER
 
 _READ_COMMITTED = 1
 _LOG_APPEND_TIME = 1
@@ -35,7 +37,9 @@ class PartitionBatch:
     offsets, appended_ms, values : parallel sequences
         `values` holds None for a record without a payload.
     nbytes : int
-        Size of the values.
+        Size of the values and reports.
+    reports : mapping from offset to bytes
+        What clients report in the headers of records without a payload.
     """
 
     topic: str
@@ -47,6 +51,7 @@ class PartitionBatch:
     appended_ms: list[int]
     values: list[bytes | None]
     nbytes: int
+    reports: Mapping[int, bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -62,6 +67,7 @@ class PartitionBatch:
 
     def _cut(self, begin: int, end: int, lo: int, hi: int) -> PartitionBatch:
         values = self.values[begin:end]
+        reports = {offset: report for offset, report in self.reports.items() if lo <= offset < hi}
         return PartitionBatch(
             self.topic,
             self.partition,
@@ -71,7 +77,8 @@ class PartitionBatch:
             self.offsets[begin:end],
             self.appended_ms[begin:end],
             values,
-            sum(len(value) for value in values if value is not None),
+            sum(len(value) for value in values if value is not None) + sum(map(len, reports.values())),
+            reports,
         )
 
 
@@ -90,6 +97,8 @@ def unpack(fetched: Any) -> PartitionBatch:
     values: list[bytes | None] = []
     offsets: list[int] = []
     appended_ms: list[int] = []
+    reports: dict[int, bytes] = {}
+    nbytes = 0
     records = fetched._records
     while records.has_next():
         batch = records.next_batch()
@@ -106,7 +115,12 @@ def unpack(fetched: Any) -> PartitionBatch:
             break
         if batch.base_offset < position:
             found = [record for record in found if record.offset >= position]
-        values.extend([record.value for record in found])
+        payloads = [record.value for record in found]
+        sizes = [len(value) for value in payloads if value is not None]
+        if len(sizes) < len(payloads):
+            reports |= _reports(found)
+        values.extend(payloads)
+        nbytes += sum(sizes)
         if batch.next_offset - position == len(found):
             offsets.extend(range(position, batch.next_offset))
         else:
@@ -126,8 +140,20 @@ def unpack(fetched: Any) -> PartitionBatch:
         range(lo, position) if len(values) == position - lo else offsets,
         appended_ms,
         values,
-        sum([len(value) for value in values if value is not None]),
+        nbytes + sum(map(len, reports.values())),
+        reports,
     )
+
+
+def _reports(found: Iterable[Any]) -> dict[int, bytes]:
+    """What clients report in records without a value, by offset."""
+    return {
+        record.offset: value or b""
+        for record in found
+        if record.value is None
+        for name, value in record.headers
+        if name == HEADER
+    }
 
 
 def _is_passed_over(fetched: Any, batch: Any) -> bool:

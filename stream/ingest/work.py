@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 
+from stream.client_reports import named
 from stream.days import from_us
 from stream.histogram import LatencyHistogram
 from stream.ingest.decode import DeadLetter, ModelKey
 from stream.ingest.records import PartitionBatch
 from stream.ingest.sorting import DayKey, ModelDayEvents, Sorted
 from stream.store.batches import BatchKey, SeenBatch
+from stream.store.client_counts import ClientCount
 from stream.store.fence import RecordCounts
 from stream.store.ledger import LedgerRow
 from stream.store.state import ChangedDay, ModelDayKey, TrafficRow, pg_array
@@ -43,6 +46,20 @@ class Work:
     """How the labels of each project were folded: the key's id, or None where they were left as they are."""
     traffic: dict[ModelKey, list[tuple[Instants, Floats]]] = field(default_factory=lambda: defaultdict(list))
     events: int = 0
+    told: dict[str, dict[tuple[object, ...], ClientCount]] = field(default_factory=lambda: defaultdict(dict))
+    """What clients say of their events: the largest of each of a client's counts."""
+    reports: int = 0
+    unreadable_reports: int = 0
+
+    def add_report(self, client_id: str, counts: Iterable[ClientCount]) -> None:
+        """Keep the largest of what a client says."""
+        told = self.told[client_id]
+        for count in counts:
+            told[count[:4]] = max(count, told.get(count[:4], count))
+
+    def reporting_projects(self) -> set[str]:
+        """The projects of which clients said something."""
+        return named(count for counts in self.told.values() for count in counts.values())
 
     def add_ledger(self, found: Sorted) -> None:
         """Count what the decoder saw."""
@@ -163,4 +180,5 @@ class Partition:
             [at for batch in batches for at in batch.appended_ms],
             [value for batch in batches for value in batch.values],
             sum(batch.nbytes for batch in batches),
+            {offset: report for batch in batches for offset, report in batch.reports.items()},
         )

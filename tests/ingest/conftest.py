@@ -208,7 +208,7 @@ MakeBench = Callable[..., Any]
 
 FILLED = (
     "project project_zone model stream_fence seen_batch dead_letter day_change day_close ledger_day day_sketch "
-    "bin_count traffic_minute baseline baseline_feature metric_day feature_day"
+    "bin_count traffic_minute baseline baseline_feature metric_day feature_day client_count"
 )
 
 

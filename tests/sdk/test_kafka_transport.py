@@ -49,7 +49,7 @@ async def records(kafka: str, topic: str, count: int, timeout_s: float = 20) -> 
     deadline = time.monotonic() + timeout_s
     while len(got) < count and time.monotonic() < deadline:
         for batch in (await consumer.getmany(timeout_ms=200)).values():
-            got.extend(batch)
+            got.extend(record for record in batch if record.value is not None)  # others are reports
     await consumer.stop()
     return got
 

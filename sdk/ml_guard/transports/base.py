@@ -40,8 +40,6 @@ class Transport(ABC):
 
     reports = False
     """Whether `report` reaches a server."""
-    unreported = ""
-    """Where it could and does not: why, and what to do."""
 
     def open(self) -> None:  # noqa: B027 - most transports have nothing to do
         """Called in the host's thread before the first batch of a process."""

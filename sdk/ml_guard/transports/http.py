@@ -12,6 +12,7 @@ import msgspec
 from ml_guard.answers import error_of
 from ml_guard.checking import Step
 from ml_guard.errors import ConnectionLostError, TransportError
+from ml_guard.reporting import encode
 from ml_guard.stats import Count
 from ml_guard.transports.address import checked_base_url, tls
 from ml_guard.transports.base import Batch, Receipt, Rejection, Transport
@@ -19,8 +20,6 @@ from ml_guard.transports.base import Batch, Receipt, Rejection, Transport
 GZIP_FROM_BYTES = 1024
 """A body below this gains nothing by compression."""
 CONNECT_TIMEOUT_S = 3.0
-MAX_COUNTS = 2000
-"""Counts in one report: what the server takes; the rest goes with the next one."""
 
 _GZIP = zlib.MAX_WBITS | 16
 
@@ -65,9 +64,7 @@ class HttpTransport(Transport):
         return _receipt(self._post("/api/v1/events", body, headers, timeout_s), len(batch.events))
 
     def report(self, client_id: str, counts: Sequence[Count], timeout_s: float) -> frozenset[str]:
-        body = msgspec.json.encode(
-            {"client_id": client_id, "counts": [count._asdict() for count in counts[:MAX_COUNTS]]}
-        )
+        body = encode(client_id, counts)
         response = self._post("/api/v1/client-counts", body, {"Content-Type": "application/json"}, timeout_s)
         if response.status_code != 200:
             raise _not_ml_guard(response) if response.status_code < 400 else error_of(response)

@@ -19,16 +19,13 @@ from ml_guard.errors import (
     UnauthorizedError,
 )
 from ml_guard.event import encode_batch
+from ml_guard.reporting import HEADER, encode
 from ml_guard.stats import Count
 from ml_guard.transports.base import Batch, Receipt, Transport
 
 TOPIC = "ml_guard.events"
 MAX_REQUEST_BYTES = 2**20
 CLOSE_TIMEOUT_S = 2.0
-UNREPORTED = (
-    "what this client loses is counted in client.stats() only: set base_url= or ML_GUARD_URL beside Kafka, and the "
-    "server learns it"
-)
 
 _MEANINGS: dict[str, type[TransportError]] = {
     "MessageSizeTooLargeError": TooLargeError,
@@ -54,9 +51,12 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 class KafkaTransport(Transport):
     """One batch is one record, without a key, acknowledged by all in-sync replicas (`acks=all`, idempotent).
 
-    Counts go to `reporter`, the bridge, where one is known. The producer lives in an event loop with a thread of its
-    own. `options` go to `AIOKafkaProducer`, for TLS and SASL: those of ml_guard/transports/kafka_security.py.
+    Counts go to `reporter`, the bridge, where one is known; else they are the header of a record without a value, which
+    holds no event. The producer lives in an event loop with a thread of its own. `options` go to `AIOKafkaProducer`,
+    for TLS and SASL: those of ml_guard/transports/kafka_security.py.
     """
+
+    reports = True
 
     def __init__(
         self, bootstrap_servers: str, topic: str = TOPIC, *, reporter: Transport | None = None, **options: Any
@@ -69,8 +69,6 @@ class KafkaTransport(Transport):
             ) from None
         self._servers = bootstrap_servers
         self._reporter = reporter
-        self.reports = reporter is not None
-        self.unreported = "" if self.reports else UNREPORTED
         self._topic = topic
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,13 +92,16 @@ class KafkaTransport(Transport):
         return Receipt()
 
     def report(self, client_id: str, counts: Sequence[Count], timeout_s: float) -> frozenset[str]:
-        assert self._reporter is not None
-        return self._reporter.report(client_id, counts, timeout_s)
+        if self._reporter is not None:
+            return self._reporter.report(client_id, counts, timeout_s)
+        self.open()
+        self._within(self._report(client_id, counts), timeout_s)
+        return frozenset()
 
     def check(self, project_id: str | None, timeout_s: float) -> list[Step]:
         from ml_guard.transports.kafka_check import check
 
-        seen = "reach the server too" if self.reports else self.unreported
+        seen = "reach the server through Kafka" if self._reporter is None else "reach the server too"
         return [*check(self._servers, self._topic, self._options, timeout_s), Step("counts", True, seen)]
 
     def close(self) -> None:
@@ -146,7 +147,18 @@ class KafkaTransport(Transport):
             raise
         except Exception as error:
             self._unanswered = None
-            raise _meaning(error, f"Kafka at {self._servers}: {type(error).__name__}: {error}") from error
+            raise self._told(error) from error
+
+    async def _report(self, client_id: str, counts: Sequence[Count]) -> None:
+        try:
+            producer = await self._started()
+            # The key is there since aiokafka sends no record with neither; it keeps a client's reports in order too.
+            sent = await producer.send(
+                self._topic, key=client_id.encode(), headers=[(HEADER, encode(client_id, counts))]
+            )
+            await asyncio.shield(sent)
+        except Exception as error:
+            raise self._told(error) from error
 
     async def _started(self) -> Any:
         if self._producer is None:
@@ -169,6 +181,11 @@ class KafkaTransport(Transport):
                 raise
             self._producer = producer
         return self._producer
+
+    def _told(self, error: Exception) -> TransportError:
+        if isinstance(error, TransportError):
+            return error
+        return _meaning(error, f"Kafka at {self._servers}: {type(error).__name__}: {error}")
 
     async def _refused(self) -> None:
         """Raise what a server has against this client, if that can be found out."""
