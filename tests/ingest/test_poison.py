@@ -135,6 +135,7 @@ async def test_a_million_distinct_categories_are_counted_within_bounds(worker: B
     assert row["size"] < MIB
     worker.logs.append(0, event(features={"long": "x" * 257}), event(features={"long": "x" * 256}))
     await worker.read(0)
+    assert await worker.checkpoint(0) == [True]
     counted = worker.ingestion.measures.registry.get_sample_value
     assert counted("ml_guard_worker_labels_shortened_total") == 1
     estimated = counted("ml_guard_worker_labels_estimated_total")
