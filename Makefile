@@ -48,7 +48,7 @@ validate: setup ## replay a synthetic topic and compare the product with an orac
 	@./validation.sh
 
 # A database that is named is one for all tests, so they run one after the other.
-TEST_PROCESSES := $(if $(ML_GUARD_TEST_DATABASE_URL),0,2)
+TEST_PROCESSES := $(if $(ML_GUARD_TEST_DATABASE_URL),0,3)
 
 test: setup-dev ## every test, on real Kafka and real TimescaleDB
 	@command -v psql >/dev/null || { echo "The tests need psql: install postgresql-client from your system's packages" >&2; exit 1; }

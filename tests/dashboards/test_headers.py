@@ -9,7 +9,7 @@ import re
 import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from api.docs_page import SCRIPT_SHA, STYLE_SHA
 from dashboards.live.headers import guard
@@ -75,7 +75,7 @@ def test_markup_that_got_into_a_page_runs_nothing(
 
 
 def test_no_other_site_may_frame_it_unless_it_is_named() -> None:
-    request = HTTPServerRequest(method="GET", uri="/", headers=HTTPHeaders())
+    request = HTTPServerRequest(start_line=RequestStartLine("GET", "/", "HTTP/1.0"), headers=HTTPHeaders())
     headers = HTTPHeaders({"Content-Type": "text/html"})
     guard("https://intranet.example.com")(request).transform_first_chunk(200, headers, b"", True)
     assert headers["Content-Security-Policy"].endswith("frame-ancestors https://intranet.example.com")
