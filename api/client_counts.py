@@ -40,7 +40,7 @@ class ReportedCount(Strict):
 class ClientReport(Strict):
     """What a client counted so far. A report that is repeated, late or out of order changes nothing."""
 
-    client_id: str = Field(min_length=8, max_length=64, examples=["0f0e6d0a-7e0c-4b3e-9a55-0f6f1f1c2d3e"])
+    client_id: str = Field(pattern=r"^[!-~]{8,64}$", examples=["0f0e6d0a-7e0c-4b3e-9a55-0f6f1f1c2d3e"])
     counts: list[ReportedCount] = Field(max_length=MOST_COUNTS, examples=[[EXAMPLE]])
 
 

@@ -18,6 +18,7 @@ NASTY: list[Any] = [
     "",
     " ",
     "x" * 10_000,
+    "as long as an id\0",
     "\u202e\ufeff",
     "💥" * 200,
     "';--",
