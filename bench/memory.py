@@ -75,7 +75,15 @@ def fifty_features(models: int = MODELS, seed: int = 1) -> Callable[[int], bytes
     return make
 
 
-async def run(fleet: Fleet, events: int, *, step: int = STEP, models: int = MODELS) -> Memory:
+async def run(
+    fleet: Fleet,
+    events: int,
+    *,
+    step: int = STEP,
+    models: int = MODELS,
+    warm_up: float = WARM_UP,
+    behind: int = BEHIND,
+) -> Memory:
     """Send the events past one worker and watch it."""
     await make_projects(fleet.database_url, {"memory": "UTC"})
     worker = fleet.start()
@@ -85,13 +93,13 @@ async def run(fleet: Fleet, events: int, *, step: int = STEP, models: int = MODE
     watching = asyncio.ensure_future(_watch(worker.pid, fleet, readings))
     for begin in range(0, events, step):
         await produce(fleet.kafka, fleet.topic, range(begin, min(begin + step, events)), make=make)
-        while begin + step - sum((await fleet.fences()).values()) > BEHIND:
+        while begin + step - sum((await fleet.fences()).values()) > behind:
             await asyncio.sleep(0.2)
     await fleet.drained(wait_s=600)
     watching.cancel()
     seconds = time.monotonic() - began
     fleet.terminate(worker)
-    after = np.array([reading for reading in readings if reading[0] >= events * WARM_UP])
+    after = np.array([reading for reading in readings if reading[0] >= events * warm_up])
     slope, intercept = np.polyfit(after[:, 0], after[:, 1], 1)
     first, last = intercept + slope * after[0, 0], intercept + slope * after[-1, 0]
     growth = (last - first) / after[:, 1].mean()
@@ -104,7 +112,7 @@ async def _watch(pid: int, fleet: Fleet, readings: list[tuple[int, float]]) -> N
     while True:
         written = sum((await fleet.fences()).values())
         readings.append((written, resident_mb(pid)))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.1)
 
 
 def resident_mb(pid: int) -> float:
