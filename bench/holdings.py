@@ -21,10 +21,8 @@ WARM_UP = 0.2
 """Of the time that is looked at; what is filled once is filled by then."""
 MOST_GROWTH, SMALL_MB = 0.10, 20.0
 """A line through the readings that rises by less than the tenth of their mean, or by less than this, is flat."""
-FEW = 8
-"""Handles, threads or tasks more in the last quarter than in the first are a leak; who begins to lead opens six."""
-FLOOR = 0.1
-"""The quantile that is compared: pools breathe, and what leaks does not come back."""
+FEW = 4
+"""Handles, threads or tasks more in the last quarter than in the first are a leak; a pool breathes by that much."""
 _TASKS = re.compile(r"^ml_guard_(?:worker|api)_tasks (\S+)$", re.MULTILINE)
 
 
@@ -100,7 +98,7 @@ class Found:
     mb_per_hour: float
     growth: float
     counts: dict[str, tuple[float, float]]
-    """Handles, threads and tasks: the floor of the first and of the last quarter."""
+    """Handles, threads and tasks: medians of the first and the last quarter."""
 
     @property
     def wrong(self) -> list[str]:
@@ -132,7 +130,7 @@ def _judge(name: str, readings: list[Reading]) -> Found:
     first, last = intercept + slope * at.min(), intercept + slope * at.max()
     quarter = max(1, len(after) // 4)
     counts = {
-        what: (float(np.quantile(values[:quarter], FLOOR)), float(np.quantile(values[-quarter:], FLOOR)))
+        what: (float(np.median(values[:quarter])), float(np.median(values[-quarter:])))
         for what in ("handles", "threads", "tasks")
         if (values := [value for reading in after if (value := getattr(reading, what)) is not None])
     }
