@@ -53,7 +53,7 @@ async def _ask(client: Any, topic: str) -> tuple[str | None, set[int]]:
     """The topic's id and partitions, from the broker and not from what the client remembers."""
     try:
         answer = await client.send(client.get_random_node(), _TopicIds(topic))
-    except NotImplementedError:
+    except NotImplementedError:  # what aiokafka raises where the broker is too old for the request
         return None, set()
     for _error, _name, topic_id, _internal, partitions, *_rest in answer.topics:
         if topic_id.int:
