@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import random
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from rich.table import Table
 
 from bench.events import make_projects, produce
 from bench.fleet import Fleet
+from bench.own_stack import own_stack
 from stream.alerting.policies import Policy
 from stream.closing.capture import capture
 from stream.store.alerts import put_policy
@@ -116,20 +116,8 @@ async def run(kafka: str, database_url: str, topic: str, folder: Path, rounds: i
 
 async def on_own_stack(rounds: int) -> list[float]:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            await ensure_topics(Settings(kafka=running.kafka, topic="alerted", dead_topic="alerted.dead"))
-            workers = Path(folder) / "workers"
-            return await run(running.kafka, running.database_url, "alerted", workers, rounds)
-        finally:
-            running.stop()
+    async with own_stack("alerted") as own:
+        return await run(own.running.kafka, own.running.database_url, own.topic, own.workers, rounds)
 
 
 def report(seconds: list[float]) -> Table:

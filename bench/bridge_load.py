@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
 import httpx
@@ -29,6 +27,7 @@ from rich.table import Table
 
 from bench.events import Series, make_projects
 from bench.fleet import Fleet
+from bench.own_stack import own_stack
 from embedded.process import free_port
 from ml_guard.event import EventBatch
 
@@ -290,20 +289,9 @@ def report(load: Load) -> Table:
 
 async def on_own_stack(seconds: float) -> Load:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            await ensure_topics(Settings(kafka=running.kafka, topic="bridge", dead_topic="bridge.dead"))
-            with Fleet(running.kafka, running.database_url, "bridge", Path(folder) / "workers") as fleet:
-                return await run(fleet, (free_port(), free_port()), seconds)
-        finally:
-            running.stop()
+    async with own_stack("bridge") as own:
+        with own.fleet() as fleet:
+            return await run(fleet, (free_port(), free_port()), seconds)
 
 
 def main() -> int:

@@ -12,13 +12,11 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -28,7 +26,9 @@ from rich.table import Table
 
 from bench.events import make_projects
 from bench.fleet import Fleet
+from bench.own_stack import own_stack
 from bench.throughput import wide_event
+from embedded.process import free_port
 
 KEY = "bench-freshness"
 TICK_S = 0.02
@@ -160,21 +160,9 @@ def report(freshness: Freshness) -> Table:
 
 async def on_own_stack(rate: int, seconds: float) -> Freshness:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from embedded.process import free_port
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            await ensure_topics(Settings(kafka=running.kafka, topic="freshness", dead_topic="freshness.dead"))
-            with Fleet(running.kafka, running.database_url, "freshness", Path(folder) / "workers") as fleet:
-                return await run(fleet, free_port(), rate=rate, seconds=seconds)
-        finally:
-            running.stop()
+    async with own_stack("freshness") as own:
+        with own.fleet() as fleet:
+            return await run(fleet, free_port(), rate=rate, seconds=seconds)
 
 
 def main() -> int:

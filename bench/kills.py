@@ -12,11 +12,9 @@ import asyncio
 import random
 import signal
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
 import numpy as np
@@ -26,6 +24,7 @@ from rich.table import Table
 from bench.events import PROJECTS, event_json, expected, make_projects, produce
 from bench.fleet import Fleet
 from bench.observed import differences, imbalances, observe
+from bench.own_stack import own_stack
 
 POINTS = (
     "after_database_commit",
@@ -164,23 +163,9 @@ def report(result: KillRun) -> Table:
 
 async def long_run(events: int, kills: int, seed: int) -> KillRun:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            settings = Settings(
-                kafka=running.kafka, database_url=running.database_url, topic="kills", dead_topic="kills.dead"
-            )
-            await ensure_topics(settings)
-            with Fleet(running.kafka, running.database_url, "kills", Path(folder) / "workers") as fleet:
-                return await run(fleet, events, kills=kills, seed=seed, every_s=(1.5, 4.0), rate=30_000)
-        finally:
-            running.stop()
+    async with own_stack("kills") as own:
+        with own.fleet() as fleet:
+            return await run(fleet, events, kills=kills, seed=seed, every_s=(1.5, 4.0), rate=30_000)
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import random
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rich.table import Table
 
 from bench.events import make_projects, produce
 from bench.fleet import Fleet
+from bench.own_stack import own_stack
 
 MODELS = 20
 FEATURES = 50
@@ -138,20 +138,9 @@ def report(memory: Memory) -> Table:
 
 async def long_run(events: int) -> Memory:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            await ensure_topics(Settings(kafka=running.kafka, topic="memory", dead_topic="memory.dead"))
-            with Fleet(running.kafka, running.database_url, "memory", Path(folder) / "workers") as fleet:
-                return await run(fleet, events)
-        finally:
-            running.stop()
+    async with own_stack("memory") as own:
+        with own.fleet() as fleet:
+            return await run(fleet, events)
 
 
 def main() -> int:

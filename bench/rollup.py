@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
 from bisect import bisect_right
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 import numpy as np
@@ -23,6 +21,7 @@ from rich.table import Table
 from bench.events import make_projects
 from bench.fleet import Fleet
 from bench.freshness import send
+from bench.own_stack import own_stack
 
 POLL_S = 0.005
 WANTED_P95_S = 0.25
@@ -111,20 +110,9 @@ def report(lag: Lag) -> Table:
 
 async def on_own_stack(rate: int, seconds: float) -> Lag:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            await ensure_topics(Settings(kafka=running.kafka, topic="rollup", dead_topic="rollup.dead"))
-            with Fleet(running.kafka, running.database_url, "rollup", Path(folder) / "workers") as fleet:
-                return await run(fleet, rate=rate, seconds=seconds)
-        finally:
-            running.stop()
+    async with own_stack("rollup") as own:
+        with own.fleet() as fleet:
+            return await run(fleet, rate=rate, seconds=seconds)
 
 
 def main() -> int:

@@ -13,10 +13,8 @@ import asyncio
 import itertools
 import json
 import subprocess
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,19 +27,19 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from rich.console import Console
-from rich.table import Table
 
 from bench.events import MODELS, Expected, ModelDay, Series, added, make_projects, produce
 from bench.fleet import Fleet
-from bench.holdings import Found, Holdings, Watched
+from bench.holdings import Holdings, Watched
 from bench.observed import differences, imbalances, observe
+from bench.own_stack import own_stack
+from bench.soak_result import OK, Soak, report
+from bench.soak_use import KEY, TRICKLE, TRICKLE_S, ask, follow, send_through_the_bridge, visit
 from embedded.process import free_port
 
 RATE = 20_000
 KILL_EVERY_S = 120.0
-KEY = "bench-soak"
 PARTITIONS = 4
-OK, BUSY = 200, 503
 DAY_MS = 86_400_000
 HISTORY = 20_000
 """Events of a time between three and two days before, over which the baselines are captured."""
@@ -50,47 +48,9 @@ MOST = 12_000
 """Events in flight at most, so that a producer that was held up sends on in bearable lots."""
 PACKED_BYTES = 1_048_576
 CHUNK = 2_000_000
-READ_S, OPEN_S, WATCH_S, TELL_S, TRICKLE_S = 1.0, 15.0, 5.0, 60.0, 1.0
-TRICKLE = 10
-"""Events a request of the bridge's own project."""
-READS = (
-    "/metrics/daily",
-    "/features/daily",
-    "/drift/daily",
-    "/ledger",
-    "/models",
-    "/latency?project_id=soak_a&model_id=churn&from={begin}&to={end}",
-    "/alerts",
-)
-HOUR, CLOSING = timedelta(hours=1), timedelta(minutes=2)
+WATCH_S, TELL_S = 5.0, 60.0
+CLOSING = timedelta(minutes=2)
 TROUBLES = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
-
-@dataclass
-class Soak:
-    """What a run came to."""
-
-    seconds: float = 0.0
-    events: int = 0
-    late_s: float = 0.0
-    """By how much the producer was behind its rate at most."""
-    kills: int = 0
-    read: Counter[int] = field(default_factory=Counter)
-    """Answers of the API by status, or 0 where there was none."""
-    read_s: list[float] = field(default_factory=list)
-    lived: int = 0
-    """Messages of the live stream."""
-    bridged: int = 0
-    refused: int = 0
-    """Requests of the bridge that were sent again."""
-    opened: Counter[int] = field(default_factory=Counter)
-    """Answers of the dashboard."""
-    lag: int = 0
-    """Records that waited for a checkpoint at most, as looked at once a minute."""
-    days_closed: int = 0
-    drained_s: float = 0.0
-    found: list[Found] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
 
 
 class Run:
@@ -167,14 +127,18 @@ class Run:
         self.trickle = Series({"soak_bridge": "UTC"}, now_ms, round(TRICKLE_S * 1e6 / TRICKLE))
         producing = asyncio.ensure_future(self.send())
         beside: list[Coroutine[Any, Any, None]] = [
-            self.ask(client),
-            self.follow(client),
-            self.visit(visitor),
+            ask(client, self.result),
+            follow(client, self.result),
+            visit(visitor, self.result),
             self.watch(client),
             self.tell(),
         ]
         bridging, killing = (
-            asyncio.ensure_future(one) for one in (self.bridge(client, producing), self.kill())
+            asyncio.ensure_future(one)
+            for one in (
+                send_through_the_bridge(client, self.trickle, producing, self.result),
+                self.kill(),
+            )
         )
         tasks = [killing, *map(asyncio.ensure_future, beside)]
         await asyncio.wait([producing, bridging, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -237,65 +201,6 @@ class Run:
             self.fleet.kill(self.processes.pop(self.workers[name].pid))
             self.start_worker(name)
             self.result.kills += 1
-
-    async def ask(self, client: httpx.AsyncClient) -> None:
-        """Lists of the API, one after the other."""
-        for path in itertools.cycle(READS):
-            began, now = time.monotonic(), datetime.now(UTC)
-            hour = {"begin": f"{now - HOUR:%Y-%m-%dT%H:%M:%SZ}", "end": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
-            try:
-                answer = await client.get(path.format(**hour))
-                self.result.read[answer.status_code] += 1
-                self.result.read_s.append(time.monotonic() - began)
-            except httpx.HTTPError:
-                self.result.read[0] += 1
-            await asyncio.sleep(READ_S)
-
-    async def follow(self, client: httpx.AsyncClient) -> None:
-        """The live stream, which must not end."""
-        while True:
-            try:
-                async with client.stream("GET", "/live") as stream:
-                    async for line in stream.aiter_lines():
-                        self.result.lived += line.startswith("event: metric")
-                self.result.wrong.append("the live stream has ended")
-            except httpx.HTTPError as error:
-                self.result.wrong.append(f"the live stream has ended: {error!r}")
-            await asyncio.sleep(1)
-
-    async def bridge(self, client: httpx.AsyncClient, producing: asyncio.Future[None]) -> None:
-        """A few events a second, each request until it is answered `ok`."""
-        result = self.result
-        while not producing.done():
-            numbers = range(result.bridged, result.bridged + TRICKLE)
-            body = b"[" + b",".join(map(self.trickle.event_json, numbers)) + b"]"
-            headers = {"Idempotency-Key": f"soak-{numbers.start}", "Content-Type": "application/json"}
-            while True:
-                try:
-                    answer = await client.post("/events", content=body, headers=headers)
-                    if answer.status_code == OK:
-                        break
-                except httpx.HTTPError:
-                    pass
-                result.refused += 1
-                await asyncio.sleep(1)
-            result.bridged = numbers.stop
-            await asyncio.sleep(TRICKLE_S)
-
-    async def visit(self, visitor: httpx.AsyncClient) -> None:
-        """Pages of the dashboard; each visit makes a session that must go again."""
-        entered = await visitor.post("/login", data={"key": KEY, "next": ""})
-        if entered.status_code != httpx.codes.SEE_OTHER:
-            raise RuntimeError(f"/login of the dashboard answered {entered.status_code}")
-        model = "project=soak_a&model=churn&endpoint=predict"
-        for query in itertools.cycle(
-            ("page=overview", f"page=model&{model}", f"page=feature&{model}&feature=age")
-        ):
-            try:
-                self.result.opened[(await visitor.get(f"/?{query}")).status_code] += 1
-            except httpx.HTTPError:
-                self.result.opened[0] += 1
-            await asyncio.sleep(OPEN_S)
 
     async def watch(self, client: httpx.AsyncClient) -> None:
         """Read what everybody holds, and see that nobody has ended by itself."""
@@ -423,81 +328,17 @@ async def _answers(client: httpx.AsyncClient, path: str) -> None:
             await asyncio.sleep(0.2)
 
 
-def report(result: Soak, options: Options) -> Iterator[Table]:
-    """What happened, and what everybody held."""
-    rate, asked = result.events / result.seconds, np.array(result.read_s)
-    table = Table(title=f"Soak: {result.seconds / 60:.0f} min at {options.rate:,} events/s")
-    table.add_column("what")
-    table.add_column("figure", justify="right")
-    table.add_row("events", f"{result.events:,}")
-    table.add_row("events/s sent; at most behind", f"{rate:,.0f}; {result.late_s:.1f} s")
-    table.add_row("workers killed by kill -9", str(result.kills))
-    table.add_row("records that waited for a checkpoint, at most", f"{result.lag:,}")
-    table.add_row("until all was written, after the last event", f"{result.drained_s:.1f} s")
-    table.add_row("days closed", str(result.days_closed))
-    table.add_row("events through the bridge; requests repeated", f"{result.bridged:,}; {result.refused}")
-    table.add_row(
-        "answers of the API, 503 among them; p50, p99",
-        f"{asked.size:,}, {result.read[BUSY]}; {np.quantile(asked, 0.5):.2f} s, {np.quantile(asked, 0.99):.2f} s",
-    )
-    table.add_row("results on the live stream", f"{result.lived:,}")
-    table.add_row("pages of the dashboard opened", f"{sum(result.opened.values()):,}")
-    table.add_row("what is wrong", str(len(result.wrong)))
-    yield table
-    table = Table(title="What each process held after its warm-up: first to last")
-    for column in (
-        "process",
-        "lives",
-        "resident, MB",
-        "peak",
-        "MB an hour",
-        "growth",
-        "handles",
-        "threads",
-        "tasks",
-    ):
-        table.add_column(column, justify="left" if column == "process" else "right")
-    for found in result.found:
-        table.add_row(
-            found.name,
-            str(found.lives),
-            f"{found.first_mb:.0f} to {found.last_mb:.0f}",
-            f"{found.peak_mb:.0f}",
-            f"{found.mb_per_hour:+.1f}",
-            f"{found.growth:+.1%}",
-            *(
-                "{:g} to {:g}".format(*found.counts[what]) if what in found.counts else "-"
-                for what in ("handles", "threads", "tasks")
-            ),
-        )
-    yield table
-
-
 async def on_own_stack(options: Options, readings: Path | None = None) -> Soak:
     """The whole of it on a stack of its own."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory(prefix="ml-guard-soak-") as name:
-        folder = Path(name)
-        running = stack.start(folder)
-        try:
-            await migrate(running.database_url)
-            await ensure_topics(
-                Settings(kafka=running.kafka, topic="soak", dead_topic="soak.dead", partitions=PARTITIONS)
-            )
-            parts = {"the broker": running.kafka_part.pid, "the database": running.database_part.pid}
-            with Fleet(running.kafka, running.database_url, "soak", folder / "workers") as fleet:
-                run = Run(fleet, parts, folder, options)
-                try:
-                    return await run()
-                finally:
-                    if readings is not None:
-                        readings.write_text("".join(f"{json.dumps(line)}\n" for line in run.holdings.lines()))
-        finally:
-            running.stop()
+    async with own_stack("soak") as own:
+        parts = {"the broker": own.running.kafka_part.pid, "the database": own.running.database_part.pid}
+        with own.fleet() as fleet:
+            run = Run(fleet, parts, own.folder, options)
+            try:
+                return await run()
+            finally:
+                if readings is not None:
+                    readings.write_text("".join(f"{json.dumps(line)}\n" for line in run.holdings.lines()))
 
 
 def main() -> int:
@@ -509,7 +350,7 @@ def main() -> int:
     given = parser.parse_args()
     options = Options(given.minutes * 60, given.rate, given.kill_every)
     result = asyncio.run(on_own_stack(options, given.readings))
-    for table in report(result, options):
+    for table in report(result, options.rate):
         options.console.print(table)
     for line in result.wrong[:20]:
         options.console.print(line, style="red")

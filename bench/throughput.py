@@ -14,7 +14,6 @@ import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from rich.table import Table
 
 from bench.events import make_projects, produce
 from bench.fleet import Fleet
+from bench.own_stack import own_stack
 
 RECORD_BYTES = 441
 VARIANTS = 5_000
@@ -137,27 +137,16 @@ def report(worker: Rate, stock: Rate) -> Table:
 
 async def run(events: int, stock_events: int, console: Console) -> float:
     """Everything on a stack of its own; the ratio."""
-    from embedded import stack
-    from stream.migrate import migrate
-    from stream.settings import Settings
-    from stream.topics import ensure_topics
-
-    with tempfile.TemporaryDirectory() as folder:
-        running = stack.start(Path(folder))
-        try:
-            await migrate(running.database_url)
-            topic = "throughput"
-            await ensure_topics(Settings(kafka=running.kafka, topic=topic, dead_topic=f"{topic}.dead"))
-            await make_projects(running.database_url, {"bench_0": "America/Toronto", "bench_1": "UTC"})
-            console.log(f"sending {events:,} events")
-            await produce(running.kafka, topic, range(events), make=wide_event())
-            with Fleet(running.kafka, running.database_url, topic, Path(folder) / "workers") as fleet:
-                console.log("the worker reads them")
-                worker = await measure_worker(fleet, events)
-            console.log(f"stock Faust reads {stock_events:,} of them")
-            stock = await asyncio.to_thread(measure_stock, running.kafka, topic, stock_events)
-        finally:
-            running.stop()
+    async with own_stack("throughput") as own:
+        kafka = own.running.kafka
+        await make_projects(own.running.database_url, {"bench_0": "America/Toronto", "bench_1": "UTC"})
+        console.log(f"sending {events:,} events")
+        await produce(kafka, own.topic, range(events), make=wide_event())
+        with own.fleet() as fleet:
+            console.log("the worker reads them")
+            worker = await measure_worker(fleet, events)
+        console.log(f"stock Faust reads {stock_events:,} of them")
+        stock = await asyncio.to_thread(measure_stock, kafka, own.topic, stock_events)
     console.print(report(worker, stock))
     return worker.per_second / stock.per_second
 
