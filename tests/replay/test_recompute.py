@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -69,11 +69,13 @@ def test_a_score_is_never_negative_and_its_parts_add_up(x: list[int], data: st.D
 
 
 @given(counts)
+@example([23, 14, 4])  # of which scipy's distance is no number
 def test_the_same_shares_have_no_drift(x: list[int]) -> None:
     if sum(x):
         result = score(x, [value / sum(x) for value in x], sum(x), [0.0] * len(x))
         assert result.psi == pytest.approx(0, abs=1e-12)
         assert result.p_value == pytest.approx(1)
+        assert result.js_distance == pytest.approx(0, abs=1e-7)
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg() -> None:

@@ -6,6 +6,7 @@ The definitions are DESIGN's, written out once more with scipy's own functions: 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,10 +97,17 @@ def score(x: Sequence[int], shares: Sequence[float], m: float, errors: Sequence[
         chi_square=chi_square,
         degrees_of_freedom=bins - 1,
         p_value=float(chi2.sf(chi_square / correction, bins - 1)),
-        js_distance=float(jensenshannon(day / n, base / m, base=2)),
+        js_distance=_js_distance(day / n, base / m),
         l_infinity=float(np.max(np.abs(day / n - base / m))),
         contributions=tuple(contributions),
     )
+
+
+def _js_distance(p: Floats, q: Floats) -> float:
+    """scipy's; of shares that are the same it may take the root of a rounding error below zero, which is no number."""
+    with np.errstate(invalid="ignore"):
+        distance = float(jensenshannon(p, q, base=2))
+    return 0.0 if math.isnan(distance) else distance
 
 
 def corrected(p_values: Sequence[float]) -> list[float]:
