@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,8 @@ MOST_GROWTH, SMALL_MB = 0.10, 20.0
 """A line through the readings that rises by less than the tenth of their mean, or by less than this, is flat."""
 FEW = 4
 """Handles, threads or tasks more in the last quarter than in the first are a leak; a pool breathes by that much."""
+_LISTENING = "0A"
+"""The kernel's word for it."""
 _TASKS = re.compile(r"^ml_guard_(?:worker|api)_tasks (\S+)$", re.MULTILINE)
 
 
@@ -35,9 +37,15 @@ class Reading:
     """Its process id."""
     at_s: float
     resident_mb: float
-    handles: int
+    kinds: dict[str, int]
+    """Handles by what they are."""
     threads: int
     tasks: int | None
+
+    @property
+    def handles(self) -> int:
+        """All of them."""
+        return sum(self.kinds.values())
 
 
 @dataclass
@@ -60,12 +68,12 @@ class Holdings:
     async def read(self, processes: Iterable[Watched], client: httpx.AsyncClient) -> list[Reading]:
         """One round; who has ended meanwhile has none."""
         round_: list[Reading] = []
+        sockets = _sockets()
         for process in processes:
             try:
                 tasks = None if process.metrics is None else await _tasks(client, process.metrics)
-                round_.append(
-                    Reading(process.name, process.pid, self._now(), *_held(process.pid, self.data), tasks)
-                )
+                held = _held(process.pid, self.data, sockets)
+                round_.append(Reading(process.name, process.pid, self._now(), *held, tasks))
             except (FileNotFoundError, ProcessLookupError):
                 continue
         self.readings += round_
@@ -99,6 +107,8 @@ class Found:
     growth: float
     counts: dict[str, tuple[float, float]]
     """Handles, threads and tasks: medians of the first and the last quarter."""
+    kinds: dict[str, tuple[float, float]]
+    """Handles by what they are, likewise."""
 
     @property
     def wrong(self) -> list[str]:
@@ -108,6 +118,12 @@ class Found:
             for what, (first, last) in self.counts.items()
             if last - first > FEW
         ]
+        if grown:
+            grown += [
+                f"{self.name}: of {kind}, {first:g} became {last:g}"
+                for kind, (first, last) in self.kinds.items()
+                if last > first
+            ]
         if self.growth > MOST_GROWTH and self.last_mb - self.first_mb > SMALL_MB:
             grown.append(f"{self.name}: memory rose by {self.growth:.0%}, {self.mb_per_hour:+.0f} MB an hour")
         return grown
@@ -128,12 +144,12 @@ def _judge(name: str, readings: list[Reading]) -> Found:
     resident = np.array([reading.resident_mb for reading in after])
     slope, intercept = np.polyfit(at, resident, 1) if at.size > 1 else (0.0, float(resident[0]))
     first, last = intercept + slope * at.min(), intercept + slope * at.max()
-    quarter = max(1, len(after) // 4)
     counts = {
-        what: (float(np.median(values[:quarter])), float(np.median(values[-quarter:])))
+        what: _quarters(values)
         for what in ("handles", "threads", "tasks")
         if (values := [value for reading in after if (value := getattr(reading, what)) is not None])
     }
+    kinds = sorted({kind for reading in after for kind in reading.kinds})
     return Found(
         name,
         len(lives),
@@ -143,21 +159,55 @@ def _judge(name: str, readings: list[Reading]) -> Found:
         float(slope * 3600),
         float((last - first) / resident.mean()),
         counts,
+        {kind: _quarters([reading.kinds.get(kind, 0) for reading in after]) for kind in kinds},
     )
 
 
-def _held(pid: int, data: Path) -> tuple[float, int, int]:
-    """Resident megabytes, handles and threads."""
+def _quarters(values: list[int]) -> tuple[float, float]:
+    """Medians of the first and the last quarter."""
+    quarter = max(1, len(values) // 4)
+    return float(np.median(values[:quarter])), float(np.median(values[-quarter:]))
+
+
+def _held(pid: int, data: Path, sockets: dict[str, str]) -> tuple[float, dict[str, int], int]:
+    """Resident megabytes, handles by kind, and threads."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     if "VmRSS:" not in status:
         raise ProcessLookupError(pid)
-    handles = 0
+    kinds: Counter[str] = Counter()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            handles += not str(entry.readlink()).startswith(f"{data}/")
+            target = str(entry.readlink())
         except FileNotFoundError:  # closed meanwhile, or the scan's own
             continue
-    return _field(status, "VmRSS") / 1024, handles, _field(status, "Threads")
+        if not target.startswith(f"{data}/"):
+            kinds[sockets.get(target) or re.sub(r":\[\d+\]$", "s", target)] += 1
+    return _field(status, "VmRSS") / 1024, dict(kinds), _field(status, "Threads")
+
+
+def _sockets() -> dict[str, str]:
+    """Of every TCP socket, as a handle names it, whose connection it is: of a port that somebody listens on."""
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+    ]
+    listening = {_port(row[1]) for row in rows if row[3] == _LISTENING}
+    named = {}
+    for row in rows:
+        here, there = _port(row[1]), _port(row[2])
+        if row[3] == _LISTENING:
+            name = f"listening at {here}"
+        elif here in listening:
+            name = f"connections from clients of {here}"
+        else:
+            name = f"connections to {there}"
+        named[f"socket:[{row[9]}]"] = name
+    return named
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def _field(status: str, name: str) -> int:

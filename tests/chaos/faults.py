@@ -22,6 +22,10 @@ LETTERS = "tests/ingest/test_dead_letters.py"
 DAYS = "tests/closing/test_closing_days.py"
 CLOSERS = "tests/closing/test_two_closers.py"
 STATE = "tests/ingest/test_state.py"
+CLIENT = "tests/sdk/test_client.py"
+HOST = "tests/sdk/test_host_process.py"
+HOSTS = "tests/sdk/test_hosts.py"
+OUTBOX = "tests/sdk/test_outbox.py"
 
 
 @dataclass(frozen=True)
@@ -304,5 +308,26 @@ FAULTS = (
         "G10",
         "tests/ingest/test_watchdog.py::test_standing_still_behind_the_log_ends_the_worker",
         "tests/ingest/test_watchdog.py::test_an_event_loop_that_hangs_ends_it",
+    ),
+    _fault(
+        "the SDK with a dead bridge",
+        "G8",
+        f"{CLIENT}::test_a_dead_bridge_fills_the_queue_and_nothing_else",
+        f"{CLIENT}::test_a_bridge_that_comes_back_gets_everything",
+        f"{HOSTS}::test_an_exit_enters_no_wait_for_a_server_that_is_known_to_be_gone",
+    ),
+    _fault(
+        "the SDK after a fork",
+        "G8",
+        f"{HOST}::test_a_forked_child_starts_empty_and_both_send_their_own",
+        f"{HOST}::test_a_fork_in_the_middle_of_sending_hangs_nobody",
+    ),
+    _fault("the SDK under gunicorn", "G8", f"{HOSTS}::test_gunicorn_with_preload"),
+    _fault("the SDK at SIGTERM", "G8", f"{HOSTS}::test_a_process_ends_as_it_would_without_us"),
+    _fault(
+        "the SDK with a full queue",
+        "G8",
+        f"{OUTBOX}::test_a_full_queue_loses_the_newest_and_counts_it",
+        f"{HOSTS}::test_the_server_learns_of_a_queue_that_was_full",
     ),
 )
