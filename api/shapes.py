@@ -91,6 +91,12 @@ class FeatureDay(FeatureRow):
     p99: float | None
     distinct_count: int | None
     exact: bool
+    not_kept: int | None = Field(
+        description="Text and boolean: of so many values, at most, the label is not kept; 0 while exact."
+    )
+    label_error: int | None = Field(
+        description="Text and boolean: how far the bounds of a label's count are apart at most; 0 while exact."
+    )
     top: list[dict[str, Any]] | None = Field(
         description="The most frequent labels with their counts and bounds."
     )

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.drift import Z_99
-from stream.sketches import LG_MAP, CategorySketch, K, LabelCount, NumericSketch
+from stream.sketches import LABELS_EXACT, CategorySketch, K, LabelCount, NumericSketch, exactly, lg_map_for
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,8 +44,8 @@ MIN_COUNT = 5
 CONTESTED = 2.0
 """Within two standard deviations of the best label without a bin, a label may owe its bin to luck."""
 
-LABELS_KNOWN = 3 << (LG_MAP - 2)
-"""So many labels, 12,288, a sketch counts exactly; of more, a baseline does not keep the names."""
+LABELS_KNOWN = exactly(lg_map_for(LABELS_EXACT))
+"""So many labels, 12,288, a sketch counts exactly by default; of more raw ones, a baseline does not keep the names."""
 
 BOOLEAN_LABELS = ("false", "true")
 

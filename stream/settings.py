@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_guard.service_logs import LogFormat
+from stream.sketches import LABELS_EXACT, LABELS_LEAST, LABELS_MOST
 
 DEMO_KEY = "demo-key"
 DEMO_PASSWORD = "ml_guard"  # noqa: S105  the demo's, refused in production
@@ -95,6 +96,13 @@ class Settings(BaseSettings):
     max_features: int = Field(500, ge=1, description="Features that an event may have.")
     max_model_features: int = Field(
         2_000, ge=1, description="Distinct features that a model's endpoint may have a day."
+    )
+    max_labels: int = Field(
+        LABELS_EXACT,
+        ge=LABELS_LEAST,
+        le=LABELS_MOST,
+        description="Distinct labels of a feature and day that a partition counts exactly, at least; beyond it those that "
+        "come often are kept, with bounds (docs/event.md).",
     )
     max_record_bytes: int = Field(1_048_576, ge=1024, description="The largest event that is read.")
     max_body_bytes: int = Field(8_388_608, ge=1024, description="The largest request body of the bridge.")

@@ -30,10 +30,9 @@ Floats = npt.NDArray[np.float64]
 K = 200
 """KLL's size: rank error 1.33 % (one rank), 1.65 % (the share between two), each at 99 % confidence."""
 
-LG_MAP = 14
-"""Base 2 logarithm of the label map's size; 3/4 of it, 12,288 labels, are counted exactly."""
-
-_EPSILON = frequent_strings_sketch.get_epsilon_for_lg_size(LG_MAP)
+LABELS_EXACT = 10_000
+"""So many labels at least are counted exactly, if not told otherwise: a map of 16,384, of which 3/4 are used."""
+LABELS_LEAST, LABELS_MOST = 1_000, 100_000
 
 _NUMERIC_FORMAT = 1
 _CATEGORY_FORMAT = 1
@@ -42,8 +41,26 @@ _NUMERIC_HEADER = struct.Struct(
 )  # format, CRC-32 of what follows it, non_finite, mean (high, low), m2
 _CATEGORY_HEADER = struct.Struct("<BI")  # format, CRC-32 of what follows it
 _CHECKED_FROM = 5
-_LABELS_AT, _WEIGHTS_AT = 8, 32
-"""Where the library's form of a map that is not empty has the number of labels, and where their weights begin."""
+_LG_MAP_AT, _LABELS_AT, _WEIGHTS_AT = 3, 8, 32
+"""Where the library's form of a map has the logarithm of its size, and, if it is not empty, the number of labels, and
+where their weights begin."""
+
+
+def lg_map_for(labels: int) -> int:
+    """Base 2 logarithm of the size of the smallest map that keeps so many labels; 3/4 of a map are used.
+
+    >>> lg_map_for(10_000), exactly(lg_map_for(10_000))
+    (14, 12288)
+    """
+    return math.ceil(math.log2(4 * labels / 3))
+
+
+def exactly(lg_map: int) -> int:
+    """How many labels a map of this size counts exactly."""
+    return 3 << (lg_map - 2)
+
+
+_LG_SMALLEST, _LG_LARGEST = lg_map_for(LABELS_LEAST), lg_map_for(LABELS_MOST)
 
 
 class SketchError(ValueError):
@@ -255,6 +272,11 @@ class NumericSketch:
 class CategorySketch:
     """Counts of labels.
 
+    Parameters
+    ----------
+    labels : int
+        So many labels, at least, it counts exactly. Beyond them those that come often are kept, with bounds.
+
     Examples
     --------
     >>> sketch = CategorySketch()
@@ -265,10 +287,11 @@ class CategorySketch:
     LabelCount(label='US', estimate=5, lower=5, upper=5)
     """
 
-    __slots__ = ("_map",)
+    __slots__ = ("_lg_map", "_map")
 
-    def __init__(self) -> None:
-        self._map = frequent_strings_sketch(LG_MAP)
+    def __init__(self, labels: int = LABELS_EXACT) -> None:
+        self._lg_map = lg_map_for(labels)
+        self._map = frequent_strings_sketch(self._lg_map)
 
     @property
     def n(self) -> int:
@@ -287,8 +310,18 @@ class CategorySketch:
 
     @property
     def exact(self) -> bool:
-        """Whether every count is exact, which it is until 12,288 labels have been seen."""
+        """Whether every count is exact, which it is until more labels than `capacity` have been seen."""
         return self.error == 0
+
+    @property
+    def capacity(self) -> int:
+        """How many labels it counts exactly."""
+        return exactly(self._lg_map)
+
+    @property
+    def not_kept(self) -> int:
+        """Of so many values, at most, the label is not among those that it holds: what their lower bounds leave."""
+        return self.n - sum(item.lower for item in self.items()) if self.error else 0
 
     @property
     def nbytes(self) -> int:
@@ -302,8 +335,13 @@ class CategorySketch:
             update(label, count)
 
     def merge(self, other: CategorySketch) -> None:
-        """Take in all that the other has seen."""
-        self._map.merge(other._map)
+        """Take in all that the other has seen, in the larger map of both."""
+        if other._lg_map > self._lg_map:
+            larger = copy.copy(other._map)
+            larger.merge(self._map)
+            self._map, self._lg_map = larger, other._lg_map
+        else:
+            self._map.merge(other._map)
 
     def items(self) -> list[LabelCount]:
         """All labels that it holds, the most frequent first, equal ones by name."""
@@ -312,7 +350,7 @@ class CategorySketch:
 
     def copy(self) -> CategorySketch:
         """An independent copy."""
-        twin = CategorySketch()
+        twin = copy.copy(self)
         twin._map = copy.copy(self._map)
         return twin
 
@@ -324,7 +362,7 @@ class CategorySketch:
         >>> sketch.renamed(str.lower).items()[0].label
         'us'
         """
-        twin = CategorySketch()
+        twin = self.copy()
         if self.distinct:
             twin._map = frequent_strings_sketch.deserialize(_renamed(self._map.serialize(), rename))
         return twin
@@ -342,7 +380,7 @@ class CategorySketch:
         CorruptSketchError
             If the bytes are damaged or of an unknown format.
         IncompatibleSketchError
-            If the sketch was written with another `LG_MAP`.
+            If its map has a size that no setting gives.
         """
         _check(data, _CATEGORY_FORMAT, _CATEGORY_HEADER.size, "category")
         sketch = cls.__new__(cls)
@@ -350,9 +388,11 @@ class CategorySketch:
             sketch._map = frequent_strings_sketch.deserialize(data[_CATEGORY_HEADER.size :])
         except Exception as error:
             raise CorruptSketchError(f"category sketch of {len(data)} bytes: {error}") from error
-        if sketch._map.epsilon != _EPSILON:
+        sketch._lg_map = data[_CATEGORY_HEADER.size + _LG_MAP_AT]
+        if not _LG_SMALLEST <= sketch._lg_map <= _LG_LARGEST:
             raise IncompatibleSketchError(
-                f"category sketch has another map size than 2**{LG_MAP}, this build's"
+                f"category sketch has a map of size 2**{sketch._lg_map}, "
+                f"this build's are 2**{_LG_SMALLEST} to 2**{_LG_LARGEST}"
             )
         return sketch
 

@@ -294,7 +294,11 @@ class MetricDay(Day, frozen=True, kw_only=True):
 
 
 class FeatureDay(Day, frozen=True, kw_only=True):
-    """A day's statistics of one feature; quantiles are within `rank_error` of the exact rank."""
+    """A day's statistics of one feature; quantiles are within `rank_error` of the exact rank.
+
+    Where a day has more labels than are counted exactly, of at most `not_kept` values the label is not kept, and the
+    bounds of each label's count are at most `label_error` apart.
+    """
 
     feature: str
     kind: str
@@ -317,6 +321,8 @@ class FeatureDay(Day, frozen=True, kw_only=True):
     rank_error: float | None = None
     distinct_count: int | None = None
     exact: bool | None = None
+    not_kept: int | None = None
+    label_error: int | None = None
     top: Any = None
 
 

@@ -42,6 +42,8 @@ def feature_statistics(feature: str, kind: str, sketch: Sketch, events: int) -> 
             verdict="",
             exact=sketch.exact,
             distinct_count=sketch.distinct,
+            not_kept=sketch.not_kept,
+            label_error=sketch.error,
             top=msgspec.json.encode(top).decode(),
         )
     p01, p05, p25, p50, p75, p90, p95, p99 = percentiles(sketch, _PERCENTILES)

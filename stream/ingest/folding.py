@@ -227,7 +227,7 @@ class Folder:
     async def _load(
         self, partition: Partition, missing: dict[ModelDayKey, ModelDayEvents]
     ) -> dict[ModelDayKey, ModelDay]:
-        shard, keys = partition.number, list(missing)
+        shard, keys, labels = partition.number, list(missing), self._settings.max_labels
         async with self._pool.acquire() as connection:
             sketches = await state.load_sketches(connection, shard, keys)
             counters = await state.load_bins(connection, shard, keys) if sketches else {}
@@ -241,8 +241,10 @@ class Folder:
         for key, group in missing.items():
             if key in sketches:
                 frozen = bins[pinned[key]] if key in pinned else {}
-                loaded[key] = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
+                loaded[key] = ModelDay.restore(
+                    key, group.day, sketches[key], counters.get(key, []), frozen, labels
+                )
             else:
                 pinned_to = self._catalog.active_bins(group.model, group.day.day)
-                loaded[key] = ModelDay(key, group.day, *pinned_to)
+                loaded[key] = ModelDay(key, group.day, *pinned_to, labels)
         return loaded

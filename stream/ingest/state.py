@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stream.bins import FrozenBins, Kind, count
 from stream.catalog import Bins
 from stream.days import Day, from_us
-from stream.sketches import CategorySketch, NumericSketch
+from stream.sketches import LABELS_EXACT, CategorySketch, NumericSketch
 from stream.store.state import BinRow, ModelDayKey, SketchRow, StoredBins, StoredSketch, pg_array
 
 EVENTS = "@events"
@@ -72,7 +72,7 @@ class FeatureState:
 
 
 class ModelDay:
-    """The state of one model, endpoint and day on one shard."""
+    """The state of one model, endpoint and day on one shard; of a text it counts so many labels exactly, at least."""
 
     __slots__ = (
         "_bins",
@@ -84,14 +84,23 @@ class ModelDay:
         "features",
         "first_us",
         "key",
+        "labels",
         "last_us",
         "names",
         "nbytes",
         "writing",
     )
 
-    def __init__(self, key: ModelDayKey, day: Day, baseline_version: int | None, bins: Bins) -> None:
+    def __init__(
+        self,
+        key: ModelDayKey,
+        day: Day,
+        baseline_version: int | None,
+        bins: Bins,
+        labels: int = LABELS_EXACT,
+    ) -> None:
         self.key = key
+        self.labels = labels
         self.day = day
         self.day_end = day.end
         self.baseline_version = baseline_version
@@ -113,10 +122,11 @@ class ModelDay:
         sketches: Sequence[StoredSketch],
         counters: Sequence[StoredBins],
         bins: Bins,
+        labels: int = LABELS_EXACT,
     ) -> ModelDay:
         """From the shard's rows; `bins` are those of the version that its `@events` row is pinned to."""
         events = next(row for row in sketches if row.kind == EVENTS_KIND)
-        state = cls(key, day, events.baseline_version, bins)
+        state = cls(key, day, events.baseline_version, bins, labels)
         state.events = events.n
         assert events.first_event_at is not None
         assert events.last_event_at is not None
@@ -144,7 +154,7 @@ class ModelDay:
         """The feature's state, made on first sight."""
         found = self.features.get((name, kind))
         if found is None:
-            sketch = NumericSketch() if kind is Kind.NUMERIC else CategorySketch()
+            sketch = NumericSketch() if kind is Kind.NUMERIC else CategorySketch(self.labels)
             found = self._add((name, kind), sketch)
         return found
 

@@ -24,7 +24,7 @@ _FEATURE_KEY = (
 )  # fmt: skip
 FEATURE_COLUMNS = (
     *_FEATURE_KEY, "non_finite", "minimum", "maximum", "mean", "stddev", "p01", "p05", "p25", "p50", "p75", "p90",
-    "p95", "p99", "rank_error", "distinct_count", "exact", "top", "updated_at",
+    "p95", "p99", "rank_error", "distinct_count", "exact", "not_kept", "label_error", "top", "updated_at",
 )  # fmt: skip
 DRIFT_COLUMNS = (
     *_FEATURE_KEY, "baseline_version", "method", "verdict", "psi", "psi_expected", "chi_square",

@@ -66,6 +66,8 @@ class FeatureRow:
     p99: float | None = None
     rank_error: float | None = None
     distinct_count: int | None = None
+    not_kept: int | None = None
+    label_error: int | None = None
     top: str | None = None
     method: str | None = None
     psi: float | None = None
@@ -117,7 +119,7 @@ _TYPES = {
     **dict.fromkeys(("first_event_at", "last_event_at"), "timestamptz"),
     **dict.fromkeys(("requests", "latency_n", "prediction_n", "n", "missing", "non_finite"), "bigint"),
     **dict.fromkeys(("features_scored", "features_warning", "features_drift", "degrees_of_freedom"), "int"),
-    **dict.fromkeys(("distinct_count",), "bigint"),
+    **dict.fromkeys(("distinct_count", "not_kept", "label_error"), "bigint"),
     **dict.fromkeys(("exact",), "boolean"),
 }
 

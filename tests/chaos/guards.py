@@ -182,8 +182,8 @@ GUARDS = (
     Guard(
         "a feature's labels have a map of fixed size",
         "stream/sketches.py",
-        "LG_MAP = 14",
-        "LG_MAP = 21",
+        "math.ceil(math.log2(4 * labels / 3))",
+        "21",
         f"{POISON}::test_a_million_distinct_categories_are_counted_within_bounds",
     ),
     Guard(

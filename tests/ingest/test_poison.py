@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,7 +13,7 @@ import pytest
 from stream.closing.reading import StateReader
 from stream.closing.rollup import Roller
 from stream.store.lease import CLOSER, take
-from tests.ingest.conftest import Bench, batch, event
+from tests.ingest.conftest import Bench, MakeBench, batch, event
 
 DEPTH = 200_000
 MIB = 1_048_576
@@ -116,6 +118,45 @@ async def test_a_strange_record_changes_nothing_around_it(worker: Bench, name: s
     assert sum(row[2] for row in ledger) == len(worker.dead.letters)
     assert merged > 80 or worker.dead.letters, "it is neither counted nor buried"
     assert await rolled_up(worker) == merged
+
+
+async def test_labels_beyond_the_limit_show_and_workers_with_several_limits_agree(
+    make_bench: MakeBench,
+) -> None:
+    few: Bench = await make_bench(max_labels=1_000)
+    many: Bench = await make_bench(few.logs, max_labels=3_000)
+    often = Counter({"CA": 4_000, "US": 2_500})
+    drawn = {
+        0: often + Counter(f"a{i}" for i in range(2_500)),
+        1: often + Counter(f"b{i}" for i in range(400)),
+    }
+    for worker, shard in ((few, 0), (many, 1)):
+        await worker.claim(shard)
+        events = [event(features={"c": label, "yes": True}) for label in drawn[shard].elements()]
+        for begin in range(0, len(events), 500):
+            worker.logs.append(shard, batch(*events[begin : begin + 500]))
+        await worker.read(shard)
+        assert await worker.checkpoint(shard) == [True]
+    truth = drawn[0] + drawn[1]
+    assert await rolled_up(many) == truth.total()
+    rows = await many.fetch(
+        "select * from ml_guard.daily_features where feature in ('c', 'yes') order by feature"
+    )
+    row, exact = map(dict, rows)
+    assert (row["n"], row["exact"]) == (truth.total(), False)
+    assert (exact["exact"], exact["not_kept"], exact["label_error"]) == (True, 0, 0)
+    assert row["distinct_count"] <= 3_072, "the larger map has both"
+    not_kept = [label for label in truth if label.startswith(("a", "b"))]
+    assert 2_500 - 1_536 <= row["not_kept"] <= truth.total() - row["label_error"]
+    assert 0 < row["label_error"] < 100 < len(not_kept)
+    top = {one["label"]: one for one in json.loads(row["top"])}
+    for label in often:
+        assert (
+            top[label]["lower"]
+            <= truth[label]
+            <= top[label]["upper"]
+            == top[label]["lower"] + row["label_error"]
+        )
 
 
 @pytest.mark.chaos

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.bins import MAX_BINS, FrozenBins, Kind, count, counts_of, freeze, freeze_values
-from stream.sketches import LG_MAP, CategorySketch, NumericSketch
+from stream.sketches import CategorySketch, NumericSketch
 
 Floats = npt.NDArray[np.float64]
 
@@ -261,7 +261,7 @@ def crowded(seed: int, labels: int = 60_000) -> tuple[CategorySketch, Counter[st
     for i in random.permutation(len(items)).tolist():
         sketch.update(dict([items[i]]))
     assert truth.total() == sketch.n
-    assert len(truth) > 2**LG_MAP
+    assert len(truth) > sketch.capacity
     return sketch, truth
 
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from stream.sketches import (
     _CATEGORY_HEADER,
     _NUMERIC_HEADER,
-    LG_MAP,
+    LABELS_EXACT,
+    LABELS_LEAST,
+    LABELS_MOST,
     CategorySketch,
     CorruptSketchError,
     IncompatibleSketchError,
@@ -276,8 +278,8 @@ def test_numbers_read_back_whole() -> None:
 
 def test_category_counts_are_exact_until_the_map_is_full() -> None:
     random = np.random.default_rng(3)
-    capacity = 3 * 2**LG_MAP // 4
-    assert capacity >= 10_000
+    capacity = CategorySketch().capacity
+    assert capacity == 12_288 >= LABELS_EXACT == 10_000
     truth = {f"label {i}": int(n) for i, n in enumerate(random.integers(1, 1_000, capacity))}
     shards = [CategorySketch() for _ in range(4)]
     for i, (label, n) in enumerate(truth.items()):
@@ -301,13 +303,66 @@ def test_beyond_the_map_counts_lie_within_their_bounds() -> None:
         truth.update(batch)
     assert not sketch.exact
     assert sketch.n == truth.total()
-    assert 0 < sketch.error <= 3.5 / 2**LG_MAP * sketch.n
+    assert 0 < sketch.error <= 3.5 / 2**14 * sketch.n
     found = {item.label: item for item in sketch.items()}
     for item in found.values():
         assert item.lower <= truth[item.label] <= item.upper
         assert item.upper - item.lower <= sketch.error
     for label, n in truth.most_common(200):
         assert n <= sketch.error or label in found
+
+
+@pytest.mark.parametrize("wanted", [LABELS_LEAST, 1_536, 1_537, 98_304, LABELS_MOST])
+def test_as_many_labels_as_are_wanted_are_counted_exactly_and_the_next_one_shows(wanted: int) -> None:
+    sketch = CategorySketch(wanted)
+    assert wanted <= sketch.capacity < 2 * wanted
+    sketch.update({str(i): 2 for i in range(sketch.capacity)})
+    assert (sketch.exact, sketch.distinct, sketch.not_kept) == (True, sketch.capacity, 0)
+    sketch.update({"one more": 1})
+    kept = {item.label for item in sketch.items()}
+    assert not sketch.exact
+    gone = sum(2 for i in range(sketch.capacity) if str(i) not in kept) + ("one more" not in kept)
+    assert 0 < gone <= sketch.not_kept <= sketch.n == 2 * sketch.capacity + 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.sampled_from([1_000, 1_500, 3_000, 10_000]), min_size=1, max_size=4),
+    st.integers(0, 2**32 - 1),
+    st.floats(1.1, 2.0),
+    st.booleans(),
+)
+def test_sketches_of_several_sizes_merge_to_the_largest_and_say_what_is_not_kept(
+    sizes: list[int], seed: int, skew: float, new_one_first: bool
+) -> None:
+    random, truth = np.random.default_rng(seed), Counter[str]()
+    merged = CategorySketch(1_000) if new_one_first else None
+    for size in sizes:
+        shard = CategorySketch(size)
+        drawn = random.zipf(skew, 4_000) % 2**40
+        values = Counter(f"label {label}" for label in drawn.tolist())
+        truth.update(values)
+        shard.update(values)
+        stored = CategorySketch.from_bytes(shard.to_bytes())
+        assert stored.capacity == shard.capacity
+        if merged is None:
+            merged = stored
+        else:
+            merged.merge(stored)
+            assert stored.items() == shard.items(), "what is merged stays as it is"
+    assert merged is not None
+    assert merged.capacity == max(CategorySketch(size).capacity for size in sizes)
+    again = CategorySketch.from_bytes(merged.copy().to_bytes())
+    assert (again.items(), again.not_kept) == (merged.items(), merged.not_kept)
+    assert merged.n == truth.total()
+    kept = {item.label: item for item in merged.items()}
+    assert all(item.lower <= truth[label] <= item.upper for label, item in kept.items())
+    assert all(item.upper - item.lower <= merged.error for item in kept.values())
+    assert sum(n for label, n in truth.items() if label not in kept) <= merged.not_kept
+    assert all(label in kept for label, n in truth.items() if n > merged.error)
+    if merged.exact:
+        assert {label: item.estimate for label, item in kept.items()} == truth
+        assert merged.not_kept == 0
 
 
 def test_labels_come_most_frequent_first_and_equal_ones_by_name() -> None:

@@ -229,6 +229,8 @@ def features(rows: Iterable[s.FeatureDay]) -> RenderableType:
     )  # fmt: skip
     for row in rows:
         labels = ", ".join(f"{one['label']} {w.count(one['count'])}" for one in (row.top or [])[:3])
+        if row.not_kept:
+            labels += f" (of at most {w.count(row.not_kept)} values the label is not kept)"
         numbers = (row.mean, row.stddev, row.minimum, row.p50, row.p95, row.maximum)
         made.add_row(
             escape(row.project_id),
