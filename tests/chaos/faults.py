@@ -293,6 +293,12 @@ FAULTS = (
         "tests/api/test_projects.py::test_the_open_day_is_cut_where_the_new_zone_begins",
     ),
     _fault(
+        "workers of two releases in one group, one of each killed",
+        "G2",
+        "tests/upgrade/test_neighbours.py"
+        "::test_workers_of_two_releases_share_a_topic_and_take_over_from_each_other",
+    ),
+    _fault(
         "a migration cut off half-way",
         "G2",
         "tests/chaos/test_migrations.py::test_a_migration_cut_off_half_way_is_completed_by_the_next",
