@@ -14,7 +14,7 @@ from api.bridge.budget import Budget
 from api.bridge.coalescer import Coalescer
 from api.bridge.parts import PART_BYTES, records
 from api.bridge.producer import Producer
-from api.bridge.turns import LARGE_BYTES, Turns
+from api.bridge.turns import LARGE_BYTES, Lines
 from api.bridge.verdicts import DAY_US, Limits, Taken, Verdict, judge, stamped
 from ml_guard.decoding import EventDecoder
 from ml_guard.event import Event
@@ -35,7 +35,7 @@ class Bridge:
         self.producer = Producer(
             kafka, settings.topic, self.budget, settings.bridge_ack_s, settings.max_record_bytes
         )
-        self._turns = Turns()
+        self._lines = Lines()
         self._coalescer = Coalescer(self.producer.send)
         self._decoder = EventDecoder(max_features=settings.max_features)
         self._ack_s = settings.bridge_ack_s
@@ -70,16 +70,16 @@ class Bridge:
     ) -> list[Verdict]:
         """The verdicts on the request's events; what was taken is in Kafka. Raises problems.
 
-        `holder`: in whose name the body is held; its records are in that of their project.
+        `holder`: in whose name the body is held and waits for its turn; its records are in that of their project.
         """
         self.producer.check()
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) >= LARGE_BYTES:
-            self._turns.check()
+            self._lines.check(holder)
         body = Body(request, self.budget, self._body_bytes, holder)
         try:
             raws = await body.events()
-            async with self._turns.turn(len(raws)):
+            async with self._lines.turn(len(raws), holder):
                 verdicts = await judge(raws, self._decoder, self._limits, now_us, known_projects)
                 waits = self._waits(raws, verdicts, batch_id, holder)
             await self._acknowledged(waits)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -280,6 +281,48 @@ def test_requests_beyond_what_is_judged_in_time_are_refused_and_those_answered_o
     assert client.post("/events", json=event(project, event_id="after")).status_code == 200
     taken = {str(i) for i, answer in enumerate(answers) if answer.status_code == 200}
     assert {json.loads(raw)["event_id"] for raw in events_of(door, project)} == {*taken, "after"}
+
+
+def test_a_project_that_floods_with_large_requests_is_refused_and_another_is_taken_soon(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flooding, other = door.project(), door.project()
+    judged: list[str] = []
+    came: list[int] = []
+    turn = turns.Lines.turn
+
+    async def slowly(raws: Sequence[bytes], *arguments: Any) -> Any:
+        time.sleep(0.05)
+        judged.append(json.loads(raws[0])["project_id"])
+        return await judge(raws, *arguments)
+
+    def noted(lines: turns.Lines, events: int, holder: str) -> Any:
+        if other in holder:
+            came.append(len(judged))
+        return turn(lines, events, holder)
+
+    def send(client: httpx.Client, project: str) -> int:
+        return client.post("/events", json=[event(project)] * turns.LARGE).status_code
+
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(monkeypatch.context())
+        patch.setattr(bridge, "judge", slowly)
+        patch.setattr(turns.Lines, "turn", noted)
+        patch.setattr(turns, "LONGEST_S", 0.3)
+        one, two = (
+            stack.enter_context(door.client(door.key(["ingest"], [name]))) for name in (flooding, other)
+        )
+        pool = stack.enter_context(ThreadPoolExecutor(20))
+        flood = [pool.submit(send, one, flooding) for _ in range(20)]
+        while len(came) < 5:
+            flood += [pool.submit(send, one, flooding) for found in flood[-20:] if found.done()]
+            assert send(two, other) == 200
+        statuses = {found.result() for found in flood}
+    assert statuses == {200, 503}
+    assert len(events_of(door, other)) == 5 * turns.LARGE
+    at = [place for place, project in enumerate(judged) if project == other]
+    waits = [place - before for place, before in zip(at, came, strict=True)]
+    assert max(waits) <= 2, "the one that is judged already, and the next"
 
 
 def test_a_bound_key_cannot_send_into_another_project(door: Door, project: str) -> None:
