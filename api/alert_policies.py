@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field, model_validator
 
 from api.days import ProjectId
-from api.door.access import Operate, Read, the_project, the_projects
+from api.door.access import Operate, Read, the_project, the_projects, writing
 from api.door.keyring import Principal
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem, invalid
@@ -187,7 +187,8 @@ async def set_alert_policy(request: Request, who: Operate, policy: NewAlertPolic
     unknown = set(policy.channels or ()) - channel_names(services.settings)
     if unknown:
         raise invalid("channels", f"no such channel is set up: {', '.join(sorted(unknown))}")
-    async with services.database.connection() as connection:
+    named = () if policy.project_id == EVERY else (policy.project_id,)
+    async with writing(services, *named) as connection:
         return _shown(await alerts.put_policy(connection, policy.policy(), who.key.name))
 
 

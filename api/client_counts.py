@@ -15,6 +15,7 @@ from api.services import services_of
 from api.shapes import Strict
 from stream.client_reports import MOST_COUNTS, MOST_EVENTS, Outcome, named, taken
 from stream.store import client_counts
+from stream.store.projects import held
 
 router = APIRouter(prefix="/client-counts", tags=["pipeline"])
 
@@ -77,8 +78,9 @@ async def report_client_counts(request: Request, who: Ingest, report: ClientRepo
     known = await services.projects.known(name for name in projects if who.sees(name))
     if projects and not known:
         raise unknown_project(min(projects))
-    counts = taken(report.counts, known, datetime.now(UTC))
-    async with services.database.connection() as connection:
+    async with services.database.connection() as connection, connection.transaction():
+        known = await held(connection, known)
+        counts = taken(report.counts, known, datetime.now(UTC))
         await client_counts.merge(connection, report.client_id, counts)
     return {"counts": len(counts), "unknown_projects": sorted(projects - known)}
 

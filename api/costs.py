@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.cost_shapes import CostDay, CostFilter, NewCostFilter, PulledCosts
 from api.days import DayParameter, ProjectId, span
-from api.door.access import Operate, Read, the_project, the_projects
+from api.door.access import Operate, Read, the_project, the_projects, writing
 from api.paging import MOST, Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem, invalid
 from api.services import services_of
@@ -140,7 +140,7 @@ async def set_cost_filter(request: Request, who: Operate, chosen: NewCostFilter)
     services = services_of(request)
     await the_project(services, who, chosen.project_id)
     made = question.CostFilter(chosen.tags, chosen.services, chosen.accounts, chosen.currency)
-    async with services.database.connection() as connection:
+    async with writing(services, chosen.project_id) as connection:
         return await costs.put_filter(connection, chosen.project_id, made, who.key.name)
 
 

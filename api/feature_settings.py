@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field, model_validator
 
 from api.days import ModelId
-from api.door.access import Operate, Read, the_project
+from api.door.access import Operate, Read, the_project, writing
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem
 from api.services import services_of
@@ -90,7 +90,7 @@ async def set_feature(request: Request, who: Operate, setting: NewFeatureSetting
     """Set it, in place of what was set there; holds from the next capture on."""
     services = services_of(request)
     await the_project(services, who, setting.project_id)
-    async with services.database.connection() as connection:
+    async with writing(services, setting.project_id) as connection:
         return await registry.put_feature_setting(connection, setting.model_dump())
 
 

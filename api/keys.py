@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
-from api.door.access import Admin, AnyKey, the_project
+from api.door.access import Admin, AnyKey, the_project, writing
 from api.door.keyring import Principal
 from api.paging import Cursor, Limit, Page, cut, decode, encode
 from api.problems import Problem, invalid
@@ -87,7 +87,7 @@ async def create_key(request: Request, who: Admin, new: NewKey) -> Any:
         raise invalid("project_ids", "this key is bound to projects and cannot make one for all")
     for project_id in new.project_ids or ():
         await the_project(services, who, project_id)
-    async with services.database.connection() as connection:
+    async with writing(services, *(new.project_ids or ())) as connection:
         key, secret = await keys.create(connection, new.name, new.scopes, new.project_ids)
     return {**_shown(key), "key": secret}
 

@@ -19,7 +19,7 @@ from stream.bins import FrozenBins
 from stream.days import Calendar, UnknownZoneError
 from stream.labels import LabelHash, label_hash
 from stream.store import catalog as stored
-from stream.store.catalog import BaselineKey, FeatureKey, ModelKey
+from stream.store.catalog import BaselineKey, Capture, FeatureKey, ModelKey
 from stream.store.pool import Pool
 from stream.weekdays import Weekdays, version_on
 
@@ -65,7 +65,7 @@ class Catalog:
         self.projects: dict[str, Project] = {}
         self.active: dict[ModelKey, list[tuple[int, Weekdays]]] = {}
         self._bins: dict[BaselineKey, Bins] = {}
-        self._label_keys: dict[str, str | None] = {}
+        self._captures: dict[BaselineKey, Capture] = {}
 
     async def load(self) -> None:
         """Read all of it, and the generation first, so that a change in between is read again."""
@@ -74,17 +74,18 @@ class Catalog:
             projects = await stored.read_projects(connection)
             models = await stored.read_models(connection)
             active = await stored.read_active_versions(connection)
-            keys = {row.project_id: row.label_key_id for row in projects}
-            renamed = {name for name, key in keys.items() if key != self._label_keys.get(name)}
-            kept = {key: bins for key, bins in self._bins.items() if key[0] not in renamed}
-            wanted = {
-                (*model, version) for model, versions in active.items() for version, _ in versions
-            } - kept.keys()
-            self._bins = kept | await stored.read_bins(connection, wanted)
+            wanted = {(*model, version) for model, versions in active.items() for version, _ in versions}
+            captures = await stored.read_captures(connection, wanted | self._bins.keys())
+            kept = {
+                key: bins
+                for key, bins in self._bins.items()
+                if key in captures and captures[key] == self._captures.get(key)
+            }
+            self._bins = kept | await stored.read_bins(connection, wanted - kept.keys())
         self.projects = {
             row.project_id: project for row in projects if (project := self._project(row, models))
         }
-        self._label_keys = keys
+        self._captures = captures
         self.active = active
         self.generation = generation
 
@@ -121,10 +122,12 @@ class Catalog:
         """The frozen bins of these versions, old ones too; empty for a version that does not exist."""
         wanted = set(keys)
         while missing := wanted - self._bins.keys():
-            label_keys = self._label_keys
+            known = self._captures
             async with self._pool.acquire() as connection:
+                captures = await stored.read_captures(connection, missing)
                 found = await stored.read_bins(connection, missing)
-            if label_keys is self._label_keys:
+            if known is self._captures:
+                known.update(captures)
                 self._bins.update({key: found.get(key, {}) for key in missing})
         return {key: self._bins[key] for key in wanted}
 

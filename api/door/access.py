@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -13,6 +14,8 @@ from api.door.keyring import Principal
 from api.door.limits import neighbourhood
 from api.problems import Problem
 from api.services import Services, services_of
+from stream.store.pool import Connection
+from stream.store.projects import held
 
 _header = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="A key made by `ml-guard key create`; it is shown once."
@@ -74,6 +77,17 @@ async def the_project(services: Services, who: Principal, project_id: str) -> st
     if not who.sees(project_id) or project_id not in await services.projects.known([project_id]):
         raise unknown_project(project_id)
     return project_id
+
+
+@asynccontextmanager
+async def writing(services: Services, *project_ids: str) -> AsyncIterator[Connection]:
+    """A transaction in which these projects stay. Raises `unknown_project`: another process may have deleted one."""
+    async with services.database.connection() as connection, connection.transaction():
+        there = await held(connection, project_ids)
+        for project_id in project_ids:
+            if project_id not in there:
+                raise unknown_project(project_id)
+        yield connection
 
 
 async def the_projects(services: Services, who: Principal, project_id: str | None) -> Sequence[str] | None:

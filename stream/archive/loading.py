@@ -141,20 +141,28 @@ async def _require_empty(connection: Connection) -> None:
 
 
 async def _load(connection: Connection, archive: ArchiveReader, progress: Progress) -> None:
-    """Write every row of the archive. Names are taken from the database, not from the file."""
+    """Write every row of the archive. Names are taken from the database, not from the file.
+
+    A file from elsewhere can have any checksum: of an export, every row has to be its project's.
+    """
     there = {table.name: table for table in await tables.stored_tables(connection)}
     manifest, done = archive.manifest, 0
+    project_id = manifest.project_id
+    own = {table.name for table in tables.of_project(list(there.values()))}
     for held in manifest.tables:
         table = there.get(held.name)
+        if project_id is not None and held.name not in own:
+            raise _more(archive, held.name)
         if table is None or not set(held.columns) <= set(table.columns):
             raise BrokenArchiveError(
                 f"{archive.path} names a table or column that its schema does not have: {held.name}"
             )
+        before = 0 if project_id is None else await tables.rows_of(connection, table.name, project_id)
         rows = 0
         for text in archive.pieces(held):
             try:
                 rows += await tables.copy_in(connection, table.name, held.columns, text)
-            except asyncpg.DataError as error:
+            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
                 raise BrokenArchiveError(
                     f"{archive.path} holds rows of {table.name} that the database refuses"
                 ) from error
@@ -164,6 +172,18 @@ async def _load(connection: Connection, archive: ArchiveReader, progress: Progre
             raise BrokenArchiveError(
                 f"{archive.path}: {rows} of {held.rows} rows of {table.name} were written"
             )
+        if (
+            project_id is not None
+            and await tables.rows_of(connection, table.name, project_id) != before + rows
+        ):
+            raise _more(archive, held.name)
+
+
+def _more(archive: ArchiveReader, table: str) -> BrokenArchiveError:
+    return BrokenArchiveError(
+        f"{archive.path} holds more than project {archive.manifest.project_id}, in {table}: "
+        "`ml-guard export` has not written it like that"
+    )
 
 
 async def _refresh(connection: Connection, project_id: str | None) -> None:

@@ -18,6 +18,8 @@ ModelKey = tuple[str, str, str]
 """Project, model, endpoint."""
 BaselineKey = tuple[str, str, str, int]
 """A model key and a version."""
+Capture = tuple[datetime, bool]
+"""When, and whether its labels are hashes: tells a version from one of the same number in a project made anew."""
 FeatureKey = tuple[str, Kind]
 
 
@@ -90,6 +92,20 @@ async def read_active_versions(connection: Connection) -> dict[ModelKey, list[tu
     for project_id, model_id, endpoint, version, weekdays in rows:
         found[project_id, model_id, endpoint].append((version, tuple(weekdays) if weekdays else None))
     return found
+
+
+async def read_captures(connection: Connection, keys: Collection[BaselineKey]) -> dict[BaselineKey, Capture]:
+    """How these baselines were captured; a key without a baseline is left out."""
+    if not keys:
+        return {}
+    rows = await connection.fetch(
+        """select b.project_id, b.model_id, b.endpoint, b.version, b.captured_at, b.labels_hashed
+             from unnest($1::text[], $2::text[], $3::text[], $4::integer[])
+                  as k(project_id, model_id, endpoint, version)
+             join ml_guard.baseline b using (project_id, model_id, endpoint, version)""",
+        *zip(*keys, strict=True),
+    )
+    return {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
 
 
 async def read_bins(

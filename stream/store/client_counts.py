@@ -46,10 +46,11 @@ async def fold_old(connection: Connection, before: date) -> None:
                delete from ml_guard.client_count where day < $1 and client_id <> '' returning *)
            insert into ml_guard.client_count as c
                (project_id, day, client_id, outcome, reason, events, reported_at)
-           select project_id, day, '', outcome, reason, sum(events), max(reported_at)
+           select project_id, day, '', outcome, reason, least(sum(events), 9223372036854775807), max(reported_at)
              from old group by project_id, day, outcome, reason
            on conflict (project_id, day, client_id, outcome, reason) do update set
-               events = c.events + excluded.events, reported_at = excluded.reported_at""",
+               events = least(c.events::numeric + excluded.events, 9223372036854775807),
+               reported_at = excluded.reported_at""",
         before,
     )
 
@@ -84,7 +85,7 @@ async def days(
 async def lost_since(connection: Connection, first: date) -> dict[str, int]:
     """Events that clients lost from that day on, by reason, the most frequent first."""
     rows = await connection.fetch(
-        """select reason, sum(events)::bigint as events from ml_guard.client_days
+        """select reason, least(sum(events), 9223372036854775807)::bigint as events from ml_guard.client_days
            where outcome = 'dropped' and day >= $1 and events > 0 group by reason order by 2 desc, 1""",
         first,
     )

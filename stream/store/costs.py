@@ -12,6 +12,7 @@ import msgspec
 from stream.costs.bill import DayCost
 from stream.costs.question import CostFilter
 from stream.store.pool import Connection
+from stream.store.projects import held
 from stream.store.reading import Order, Row, Where, order_by
 
 COST_ORDER = ("day", "project_id", "currency")
@@ -140,7 +141,12 @@ async def stored_days(connection: Connection, project_id: str, first: date, last
 async def write_days(
     connection: Connection, project_id: str, costs: Sequence[DayCost], at: datetime, *, replace: bool
 ) -> None:
-    """Write whole days. Those that are there stay, or with `replace` give way. Belongs in a transaction."""
+    """Write whole days. Those that are there stay, or with `replace` give way. Belongs in a transaction.
+
+    Of a project that was deleted while AWS was asked, nothing is written.
+    """
+    if not await held(connection, [project_id]):
+        return
     days = sorted({cost.day for cost in costs})
     # One writer a project, so that two pulls at once leave one's days and not a mixture of currencies.
     await connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -118,6 +118,15 @@ async def known(connection: Connection, project_ids: Sequence[str]) -> set[str]:
     """Those of the names that are projects."""
     rows = await connection.fetch(
         "select project_id from ml_guard.project where project_id = any($1::text[])", list(project_ids)
+    )
+    return {row["project_id"] for row in rows}
+
+
+async def held(connection: Connection, project_ids: Iterable[str]) -> set[str]:
+    """Those of the names that are projects, held until the transaction ends: none of them is deleted before."""
+    rows = await connection.fetch(
+        "select project_id from ml_guard.project where project_id = any($1::text[]) order by 1 for key share",
+        sorted(set(project_ids)),
     )
     return {row["project_id"] for row in rows}
 

@@ -113,6 +113,15 @@ async def parts(
     return [Part(count)] if count else []
 
 
+async def rows_of(connection: asyncpg.Connection[asyncpg.Record], table: str, project_id: str) -> int:
+    """How many rows of the project a table of the schema has."""
+    count: int = await connection.fetchval(
+        f'select count(*) from ml_guard."{table}" where project_id = $1',  # noqa: S608
+        project_id,
+    )
+    return count
+
+
 async def copy_out(
     connection: asyncpg.Connection[asyncpg.Record],
     table: StoredTable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -139,3 +140,36 @@ def test_a_report_that_makes_no_sense_is_refused(door: Door, bad: dict[str, Any]
     body = {"client_id": "client-0001", "counts": [{**count("p", 1), **bad}]}
     with door.client() as http:
         assert http.post("/client-counts", json=body).status_code == 422
+
+
+def test_counts_beyond_all_measure_fail_no_reader_no_gauge_and_no_sum(door: Door) -> None:
+    """Any client may say anything of its own project, and the gauges are everybody's."""
+    project, most = door.project(), 2**63 - 1
+    door.sql(
+        """insert into ml_guard.client_count (project_id, day, client_id, outcome, reason, events)
+        select $1, $2, 'client-' || n, 'dropped', 'shutdown', 1e15 from generate_series(1, 10000) as n""",
+        project,
+        TODAY,
+    )
+    try:
+        assert read(door, project) == {(TODAY.isoformat(), "dropped", "shutdown"): most}
+        gauge, page = f'ml_guard_client_lost_events{{reason="shutdown"}} {float(most)}', ""
+        with door.client() as http:
+            while gauge not in page:  # gauges are believed for a moment
+                page = http.get(f"{door.address}/metrics").text
+                time.sleep(0.1)
+        result_of(fold(door, datetime.now(UTC) + CLIENTS_REPORT_FOR + timedelta(days=1)))
+        assert door.sql(
+            "select client_id, events from ml_guard.client_count where project_id = $1", project
+        ) == [("", most)]
+    finally:
+        door.sql("delete from ml_guard.client_count where project_id = $1", project)
+
+
+async def fold(door: Door, now: datetime) -> None:
+    connection = await asyncpg.connect(door.settings.database_url)
+    try:
+        for _ in range(2):
+            await fold_old_client_counts(connection, now)
+    finally:
+        await connection.close()

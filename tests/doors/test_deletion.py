@@ -10,10 +10,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from stream.closing.capture import capture
 from stream.store.deletion import delete_project, tables
 from stream.store.lease import CLOSER, LeaseLostError, fence, take
 from tests.api.conftest import Door, result_of
-from tests.ingest.conftest import Bench, MakeBench, event, make_bench
+from tests.closing.test_scores import bin_vector
+from tests.ingest.conftest import Bench, MakeBench, add_project, event, make_bench
+from tests.ingest.product import MODEL, MONDAY, ZONE, in_toronto, local
 
 __all__ = ["make_bench"]
 
@@ -144,8 +147,6 @@ async def test_a_project_made_anew_under_the_name_begins_at_nothing(make_bench: 
     worker.logs.append(0, *[event() for _ in range(5)])
     await worker.read(0)
     await worker.checkpoint(0)
-    from tests.ingest.conftest import add_project
-
     async with worker.pool.acquire() as connection:
         await delete_project(connection, "p", deleted_by="k", topics={})
     await add_project(worker.pool, "p")
@@ -214,3 +215,68 @@ def test_the_api_deletes_on_confirmation_only_and_leaves_a_receipt(door: Door) -
         assert begun + week <= until <= datetime.now(UTC) + week
     assert {kept["topic"] for kept in receipt["kafka"]} == {door.settings.topic, door.settings.dead_topic}
     assert result_of(count_traffic(door, project)) == 0
+
+
+async def test_a_baseline_of_a_project_made_anew_is_not_taken_for_the_former_of_its_number(
+    make_bench: MakeBench,
+) -> None:
+    """Both are version 1, and the worker has the former's bins in memory."""
+    async with in_toronto(make_bench, local(MONDAY)) as product:
+        worker, tuesday = product.worker, MONDAY + timedelta(days=1)
+        for shift in (0.0, 40.0):
+            await product.folds(MONDAY, shift=shift)
+            await product.closes(MONDAY)
+            made = await capture(worker.pool, *MODEL, [MONDAY], captured_by="test")
+            await worker.catalog.poll()
+            values = (await product.folds(tuesday, shift=shift))["amount"]
+            await product.rolls()
+            (frozen,) = (feature for feature in made.features if feature.feature == "amount")
+            row = (await product.rows(tuesday))["amount"]
+            assert (row["baseline_version"], row["method"]) == (1, "counters")
+            assert [one["count"] for one in row["bins"]] == bin_vector(frozen, values, len(values)).tolist()
+            async with worker.pool.acquire() as connection:
+                await delete_project(connection, "w", deleted_by="k", topics={})
+            await worker.catalog.poll()
+            await add_project(worker.pool, "w", ZONE)
+            await worker.catalog.poll()
+            await worker.claim()
+            product.lease = await product.leads()
+
+
+async def delete_behind_its_back(door: Door, project: str) -> None:
+    connection = await asyncpg.connect(door.owners_url)
+    try:
+        assert await delete_project(connection, project, deleted_by="k", topics={}) is not None
+    finally:
+        await connection.close()
+
+
+def test_an_api_that_has_not_heard_of_the_deletion_writes_nothing_of_the_project(door: Door) -> None:
+    """No row, and no key either, which would open a project that somebody else makes under the name."""
+    gone, stays = door.project(), door.project()
+    model = {"project_id": gone, "model_id": "m"}
+    policy = {"name": "x", "condition": "drift", "project_id": gone}
+    costs = {"project_id": gone, "tags": {"team": ["a"]}}
+    day = datetime.now(UTC).date().isoformat()
+    counted = [
+        {"project_id": name, "day": day, "outcome": "sent", "events": 5, "reason": ""}
+        for name in (gone, stays)
+    ]
+    with door.client() as client:
+        assert client.post(
+            "/events", json=model
+        ).is_success  # from now on it believes that there is a project
+        result_of(delete_behind_its_back(door, gone))
+        answers = [
+            client.post("/keys", json={"name": "x", "scopes": ["read"], "project_ids": [stays, gone]}),
+            client.put("/alert-policies", json=policy),
+            client.put("/feature-settings", json={"project_id": gone, "bins": 5}),
+            client.put("/costs/filter", json=costs),
+        ]
+        assert [answer.json().get("code") for answer in answers] == ["unknown_project"] * 4
+        report = {"client_id": "client-0001", "counts": counted}
+        assert client.post("/client-counts", json=report).json() == {"counts": 1, "unknown_projects": [gone]}
+    assert door.sql("select from ml_guard.client_count where project_id = $1", stays) != []
+    assert door.sql("select from ml_guard.api_key where $1 = any(project_ids)", gone) == []
+    for table in ("client_count", "alert_policy", "feature_setting", "cost_filter"):
+        assert door.sql(f"select from ml_guard.{table} where project_id = $1", gone) == []

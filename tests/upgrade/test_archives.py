@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import stat
@@ -26,6 +27,7 @@ from stream.archive.taking import take
 from stream.ingest.misfit import ACCEPT
 from stream.migrate import read
 from stream.store.deletion import delete_project
+from stream.store.tables import stored_tables
 from tests.chaos.native import Native
 from tests.conftest import run_apart
 from tests.ingest.conftest import MakeBench, benches
@@ -216,6 +218,49 @@ async def test_what_cannot_be_restored_is_refused_in_a_sentence_and_nothing_is_w
     with pytest.raises(BrokenArchiveError, match="was changed since it was written"):
         await restore(url, with_manifest(path, tmp_path / "lying.zip", tables=lying))
     assert sorted(found.name for found in tmp_path.iterdir() if found.name.startswith(".")) == []
+
+
+async def test_an_export_that_holds_more_than_its_project_is_refused_and_nothing_is_written(
+    product: Product, native: Native, module_database_url: str, tmp_path: Path
+) -> None:
+    """Its checksums are its maker's: a file from elsewhere may bring no key, no fence and no row of another project."""
+    there, path = await native.database(), tmp_path / "w.zip"
+    await take(module_database_url, path, project_id="w")
+    connection = await asyncpg.connect(there)
+    everything = [table.name for table in await stored_tables(connection)]
+    before = {
+        name: await connection.fetchval(f'select count(*) from ml_guard."{name}"') for name in everything
+    }
+    columns = ["key_id", "name", "key_sha256", "scopes"]
+    for table, added, row in (
+        ("api_key", columns, b"k\tmine\tabc\t{admin}\n"),
+        ("project", ["project_id"], b"w\nother\n"),
+        ("client_count", ["project_id", "day", "client_id", "outcome", "reason", "events"],
+         b"w\t2025-01-06\tc\tsent\t\t1\nother\t2025-01-06\tc\tsent\t\t1\n"),
+        ("dead_letter", ["project_id"], b"w\n"),
+    ):  # fmt: skip
+        with pytest.raises(BrokenArchiveError, match=f"more than project w, in {table}"):
+            await import_project(there, with_rows(path, tmp_path / "more.zip", table, added, row))
+        assert before == {
+            name: await connection.fetchval(f'select count(*) from ml_guard."{name}"') for name in everything
+        }
+    await connection.close()
+
+
+def with_rows(path: Path, to: Path, table: str, columns: list[str], rows: bytes) -> Path:
+    """The archive with other rows of a table, and a manifest that fits them."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        manifest = json.loads(old.read("manifest.json"))
+        held = {"name": table, "columns": columns, "rows": rows.count(b"\n")}
+        held["sha256"] = hashlib.sha256(rows).hexdigest()
+        tables = {one["name"]: one for one in manifest["tables"]} | {table: held}
+        manifest["tables"] = list(tables.values())
+        for name in old.namelist():
+            if name not in ("manifest.json", f"{table}.copy"):
+                new.writestr(name, old.read(name))
+        new.writestr(f"{table}.copy", rows)
+        new.writestr("manifest.json", json.dumps(manifest))
+    return to
 
 
 def test_the_commands_say_what_they_wrote_and_what_they_refuse(
