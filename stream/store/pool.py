@@ -17,6 +17,9 @@ LOCK_TIMEOUT_S = 5
 IDLE_IN_TRANSACTION_S = 10
 """A worker that freezes inside its transaction loses it after this, and the row of its fence is free again."""
 STATEMENT_TIMEOUT_S = 60
+GIVEN_BACK_AFTER_S = 60.0
+"""A connection that nobody has used for so long is closed: work that met once, or a lead that another worker has taken
+over, leaves none behind."""
 
 WORKER_SETTINGS = {
     "application_name": "ml_guard worker",
@@ -40,6 +43,6 @@ async def connect(database_url: str, *, size: int = 2) -> Pool:
         max_size=size,
         server_settings=WORKER_SETTINGS,
         command_timeout=STATEMENT_TIMEOUT_S,
-        max_inactive_connection_lifetime=0,
+        max_inactive_connection_lifetime=GIVEN_BACK_AFTER_S,
         reset=_keep,
     )

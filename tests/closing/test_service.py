@@ -14,6 +14,7 @@ from embedded.doctor import aggregates_wait
 from stream.closing.housekeeping import forget_old_batches, refresh
 from stream.closing.service import ClosingService
 from stream.settings import Settings
+from stream.store import pool as workers_pool
 from tests.closing.world import TOPIC, World, at
 
 
@@ -192,3 +193,19 @@ async def test_a_database_error_is_logged_and_the_work_goes_on(
     assert "the server went away" in caplog.text
     running.stop()
     await task
+
+
+async def test_connections_of_a_worker_that_leads_no_more_are_given_back(
+    module_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_pool, "GIVEN_BACK_AFTER_S", 0.2)
+    pool = await workers_pool.connect(module_database_url, size=4)
+    try:
+        for connection in [await pool.acquire() for _ in range(4)]:
+            await pool.release(connection)
+        assert pool.get_size() == 4
+        while pool.get_size() > 1:
+            await asyncio.sleep(0.01)
+        assert await pool.fetchval("select 1") == 1
+    finally:
+        await pool.close()
