@@ -26,6 +26,7 @@ CLIENT = "tests/sdk/test_client.py"
 HOST = "tests/sdk/test_host_process.py"
 HOSTS = "tests/sdk/test_hosts.py"
 OUTBOX = "tests/sdk/test_outbox.py"
+CAPTURE = "tests/closing/test_capture.py::test_a_restated_day_keeps_the_version_that_it_closed_with"
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ FAULTS = (
         "G7",
         f"{STATE}::test_a_day_counts_against_the_version_of_its_first_event",
         f"{STATE}::test_a_day_that_began_without_a_baseline_stays_without",
-        "tests/closing/test_capture.py::test_a_restated_day_keeps_the_version_that_it_closed_with",
+        CAPTURE,
     ),
     _fault(
         "late events into compressed chunks, beyond TimescaleDB's limit",

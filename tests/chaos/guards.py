@@ -18,11 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.chaos.faults import (
     BATCHES,
     BROKER,
+    CAPTURE,
     CLIENT,
     CLOCKS,
     CLOSERS,
@@ -45,6 +47,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDERS = ("api", "bench", "dashboards", "embedded", "sdk", "sql", "stream", "tests")
 HELD, FAILED = 0, 1
 """Of pytest's exit codes."""
+WIDTH = 300
+"""Of what pytest says, so that a failure's reason is not cut off."""
 
 
 @dataclass(frozen=True)
@@ -432,6 +436,181 @@ GUARDS = (
         "True",
         f"{HOSTS}::test_the_server_learns_of_a_queue_that_was_full",
     ),
+    Guard(
+        "a day that began without a baseline has none when it is loaded again",
+        "stream/ingest/folding.py",
+        """frozen = bins[pinned[key]] if key in pinned else {}
+                loaded[key] = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
+""",
+        """active, frozen = self._catalog.active_bins(group.model, group.day.day)
+                frozen = bins[pinned[key]] if key in pinned else frozen
+                loaded[key] = ModelDay.restore(key, group.day, sketches[key], counters.get(key, []), frozen)
+                loaded[key].baseline_version = versions[key] or active
+""",
+        f"{STATE}::test_a_day_that_began_without_a_baseline_stays_without",
+    ),
+    Guard(
+        "a day stays with the version that it closed with",
+        "stream/closing/reading.py",
+        "wanted: int | None = previous.baseline_version",
+        "wanted: int | None = state.pinned_version",
+        CAPTURE,
+    ),
+    Guard(
+        "a day that closed without a version stays without",
+        "stream/closing/reading.py",
+        "if previous.baseline_version is None:",
+        "if False:",
+        CAPTURE,
+    ),
+    Guard(
+        "a change of zone cuts the day",
+        "stream/days.py",
+        "end = min(end, self._starts[segment + 1])",
+        "pass",
+        f"{DAYS}::test_after_a_change_of_zone_two_days_of_one_date_close_on_their_own",
+    ),
+    Guard(
+        "the closing of an open day waits for its new end",
+        "stream/store/projects.py",
+        'if end != row["day_end"]:',
+        "if False:",
+        "tests/api/test_projects.py::test_the_open_day_is_cut_where_the_new_zone_begins",
+    ),
+    Guard(
+        "a migration is one transaction",
+        "stream/migrate.py",
+        "async with connection.transaction():\n            if await",
+        "if True:\n            if await",
+        "tests/sql/test_migrate.py::test_a_migrator_killed_inside_a_file_leaves_nothing_of_it",
+    ),
+    Guard(
+        "retention that passed the fence stops the partition",
+        "stream/ingest/misfit.py",
+        "if known.next_offset < log.first:",
+        "if False:",
+        "tests/ingest/test_worker_process.py"
+        "::test_retention_that_passed_the_fence_stops_one_partition_until_it_is_accepted",
+    ),
+    Guard(
+        "the watchdog is a thread beside the event loop",
+        "stream/ingest/watchdog.py",
+        'threading.Thread(target=self._watch, name="watchdog", daemon=True).start()',
+        "pass",
+        "tests/ingest/test_watchdog.py::test_an_event_loop_that_hangs_ends_it",
+    ),
+    Guard(
+        "a removal takes every partition from its holder",
+        "stream/store/deletion.py",
+        "update ml_guard.stream_fence set epoch = epoch + 1",
+        "update ml_guard.stream_fence set epoch = epoch",
+        f"{NATIVE}::test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_it_wrote",
+    ),
+    Guard(
+        "a removal waits for checkpoints that have begun",
+        "stream/store/purge.py",
+        "        await fence_off(connection)\n",
+        "",
+        f"{NATIVE}::test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_it_wrote",
+    ),
+    Guard(
+        "the embedded database writes a commit out before it answers",
+        "embedded/database/settings.mjs",
+        "  timezone: 'UTC',\n",
+        "  timezone: 'UTC',\n  synchronous_commit: 'off',\n",
+        "tests/embedded/test_durability.py::test_every_acknowledged_row_survives_kill_9_of_the_server",
+    ),
+    Guard(
+        "a restore takes every partition from its holder",
+        "stream/store/tables.py",
+        "epoch = 1 + greatest(f.epoch, (select",
+        "epoch = greatest(f.epoch, (select",
+        "tests/upgrade/test_archives.py::test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke",
+    ),
+    Guard(
+        "a restore numbers changes beyond all that were given",
+        "stream/store/tables.py",
+        "greatest(last_value, (extract(epoch from now()) * 1000)::bigint)",
+        "last_value",
+        "tests/upgrade/test_archives.py::test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke",
+    ),
+    Guard(
+        "state, ledgers and offset are one transaction",
+        "stream/ingest/checkpoint.py",
+        "async with pool.acquire() as connection, connection.transaction():",
+        "async with pool.acquire() as connection:",
+        "tests/ingest/test_kill_9.py::test_killed_workers_leave_the_state_of_a_run_without_faults",
+    ),
+    Guard(
+        "a claim fences off whoever held the partition",
+        "stream/store/fence.py",
+        "epoch = f.epoch + 1, owner",
+        "epoch = f.epoch, owner",
+        f"{NATIVE}::test_a_claim_that_meets_a_checkpoint_waits_for_it_and_reads_on_behind",
+    ),
+    Guard(
+        "a batch is known as soon as it is read",
+        "stream/ingest/folding.py",
+        "else:\n                    known[key] = at",
+        "else:\n                    pass",
+        f"{BATCHES}::test_a_retry_in_the_same_fetch_is_counted_once",
+    ),
+    Guard(
+        "a checkpoint writes the index of its dead letters",
+        "stream/ingest/checkpoint.py",
+        "await dead_letters.note_dead(connection, self.letters)",
+        "pass",
+        f"{LETTERS}::test_poison_is_buried_with_its_reason_and_the_rest_is_folded",
+    ),
+    Guard(
+        "the ledger counts what is buried",
+        "stream/ingest/work.py",
+        'self.ledger[letter.project_id or "", letter.day_start_us][1] += 1',
+        "pass",
+        f"{LETTERS}::test_every_reason_at_once_balances_both_ledgers",
+    ),
+    Guard(
+        "a packed body is counted as it unpacks",
+        "api/bridge/body.py",
+        "async for part in gunzipped(self._packed()):\n            self._hold(len(part))",
+        "async for part in gunzipped(self._packed()):\n            pass",
+        "tests/api/test_bridge.py::test_a_body_that_is_not_what_it_should_be_is_refused",
+    ),
+    Guard(
+        "late events restate a day once it is quiet",
+        "stream/closing/steps.py",
+        "return NOTE_BARRIER if _settled(day.reopened_at, day.last_change_at, now, rules) else WAIT",
+        "return NOTE_BARRIER",
+        f"{DAYS}::test_late_events_restate_their_day_once_as_revision_2_with_the_right_numbers",
+    ),
+    Guard(
+        "a pass of the closer reads every day that waits",
+        "stream/closing/close.py",
+        "if len(page) < DAYS_A_PAGE:",
+        "if True:",
+        f"{DAYS}::test_a_backfill_of_a_past_year_closes_its_days_promptly_and_in_order",
+    ),
+    Guard(
+        "a closer writes only under its lease",
+        "stream/closing/close.py",
+        "await fence(connection, lease)\n                current",
+        "current",
+        f"{CLOSERS}::test_a_closer_that_lost_the_lease_between_reading_and_writing_writes_nothing",
+    ),
+    Guard(
+        "a closer's transaction holds the lease",
+        "stream/store/lease.py",
+        '"select epoch from ml_guard.lease where name = $1 and epoch = $2 for update"',
+        '"select epoch from ml_guard.lease where name = $1 and epoch = $2"',
+        f"{NATIVE}::test_a_lease_is_not_taken_from_a_closer_inside_its_transaction_and_its_day_closes_once",
+    ),
+    Guard(
+        "late state replaces what is stored",
+        "stream/store/state.py",
+        "    n = excluded.n, non_finite = excluded.non_finite,",
+        "    non_finite = excluded.non_finite,",
+        "tests/sql/test_compression.py::test_late_state_replaces_rows_of_compressed_chunks",
+    ),
 )
 
 
@@ -446,8 +625,8 @@ def sources(copy: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", copy)
 
 
-def tried(copy: Path, guard: Guard) -> tuple[int, str]:
-    """What the test says without the guard: pytest's exit code and its last line."""
+def tried(copy: Path, guard: Guard) -> tuple[str, str]:
+    """How the test goes without the guard, and what it says: a test that could not begin proves nothing."""
     path = copy / guard.file
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole.replace(guard.text, guard.without), encoding="utf-8")
@@ -455,6 +634,7 @@ def tried(copy: Path, guard: Guard) -> tuple[int, str]:
         **os.environ,
         "PYTHONPATH": f"{copy}{os.pathsep}{copy / 'sdk'}",
         "ML_GUARD_CACHE": os.environ.get("ML_GUARD_CACHE", str(ROOT / ".ml-guard" / "cache")),
+        "COLUMNS": str(WIDTH),
     }
     command = [sys.executable, "-m", "pytest", "-q", "--override-ini=addopts=", "--import-mode=importlib"]
     try:
@@ -463,7 +643,12 @@ def tried(copy: Path, guard: Guard) -> tuple[int, str]:
         )
     finally:
         path.write_text(whole, encoding="utf-8")
-    return done.returncode, done.stdout.strip().rpartition("\n")[2] or done.stderr.strip()
+    lines = done.stdout.splitlines() or done.stderr.splitlines() or [""]
+    if done.returncode == HELD:
+        return "green", lines[-1]
+    failures = [line.partition(" - ")[2] for line in lines if line.startswith("FAILED ")]
+    began = done.returncode == FAILED and failures and "error" not in lines[-1]
+    return ("red", failures[0]) if began else ("nowhere", lines[-1])
 
 
 def main() -> int:
@@ -478,22 +663,20 @@ def main() -> int:
     ]
     console, weak = Console(), 0
     table = Table(title=f"Guards taken out, {datetime.now(UTC):%Y-%m-%d}")
-    for column in ("guard that was taken out", "test", "went", "seconds"):
+    for column in ("guard that was taken out", "test", "went", "because", "seconds"):
         table.add_column(column, overflow="fold", justify="right" if column == "seconds" else "left")
     with tempfile.TemporaryDirectory(prefix="ml-guard-guards-") as name:
         copy = Path(name)
         sources(copy)
         for guard in chosen:
             began = time.monotonic()
-            status, said = tried(copy, guard)
-            red = status == FAILED and "error" not in said  # a test that could not begin proves nothing
-            verdict = (
-                "[green]red[/]" if red else "[red]green[/]" if status == HELD else f"[red]nowhere: {said}[/]"
-            )
-            weak += not red
-            row = (guard.name, guard.test.rpartition("::")[2], verdict, f"{time.monotonic() - began:.0f}")
+            went, said = tried(copy, guard)
+            verdict = f"[{'green' if went == 'red' else 'red'}]{went}[/]"
+            weak += went != "red"
+            seconds = f"{time.monotonic() - began:.0f}"
+            row = (guard.name, guard.test.rpartition("::")[2], verdict, escape(said), seconds)
             table.add_row(*row)
-            Console(stderr=True).print(*row, highlight=False)
+            Console(stderr=True).print(*row, highlight=False, soft_wrap=True)
     console.print(table)
     return 1 if weak or not chosen else 0
 

@@ -44,8 +44,8 @@ class Proxy:
         New connections are ended at once.
     up, down, swallowed, cuts, refused : int
         Bytes to the server and to clients, bytes of replies that nobody got, connections cut and refused.
-    delayed, lost_replies : int
-        Requests held up by `slow`, replies lost by `lose_reply`.
+    delayed, lost_replies, throttled : int
+        Requests held up by `slow`, replies lost by `lose_reply`, bytes held up by `bytes_per_s`.
     """
 
     def __init__(self, target: int) -> None:
@@ -54,7 +54,7 @@ class Proxy:
         self.bytes_per_s: float | None = None
         self.half_open = self.refuses = False
         self.up = self.down = self.swallowed = self.cuts = self.refused = 0
-        self.delayed = self.lost_replies = 0
+        self.delayed = self.lost_replies = self.throttled = 0
         self._slow: tuple[bytes, float] | None = None
         self._lose: tuple[bytes, int] | None = None
         self._cut_behind: int | None = None
@@ -150,6 +150,7 @@ class Proxy:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 if self.bytes_per_s is not None:
+                    self.throttled += len(chunk)
                     await asyncio.sleep(len(chunk) / self.bytes_per_s)
                 await way(link, chunk)
 

@@ -65,10 +65,11 @@ async def _moved(fleet: Fleet) -> bool:
 async def test_a_worker_whose_connections_to_kafka_are_cut_stalled_and_throttled_counts_exactly(
     own_broker: OwnBroker, database_url: str, tmp_path: Path
 ) -> None:
-    proxy, stalls_s = own_broker.proxy, lasting(6, 60)
+    proxy, cuts, stalls_s = own_broker.proxy, int(lasting(4, 30)), lasting(6, 60)
+    events = int(cuts + stalls_s + 10) * 1_000  # to the end of all that happens, and beyond
     async with reading(own_broker, database_url, tmp_path) as fleet:
-        producing = asyncio.ensure_future(produce(fleet.kafka, fleet.topic, range(20_000), rate=1_000))
-        for _ in range(int(lasting(4, 30))):
+        producing = asyncio.ensure_future(produce(fleet.kafka, fleet.topic, range(events), rate=1_000))
+        for _ in range(cuts):
             before = proxy.cuts
             proxy.cut()
             assert proxy.cuts > before
@@ -78,11 +79,12 @@ async def test_a_worker_whose_connections_to_kafka_are_cut_stalled_and_throttled
         proxy.half_open = False
         assert proxy.swallowed > 0
         proxy.cut()  # whoever waits for a reply that was swallowed would wait for its timeout
-        proxy.bytes_per_s = 2_000_000
+        proxy.bytes_per_s = 500_000
         await producing
         await fleet.drained(wait_s=180, meanwhile=lambda: supervise(fleet, own_broker))
+        assert proxy.throttled > proxy.bytes_per_s
         proxy.bytes_per_s = None
-        await check(database_url, range(20_000))
+        await check(database_url, range(events))
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ async def test_a_lost_reply_to_commit_counts_nothing_twice(fleet: Fleet, databas
 async def test_a_database_that_is_lost_and_restored_under_its_workers_counts_as_if_it_had_never_been(
     fleet: Fleet, tmp_path: Path
 ) -> None:
+    """Two partitions have events meanwhile and find out by their checkpoints, two have none and must find out too."""
     workers = [fleet.start(), fleet.start()]
     await produce(fleet.kafka, fleet.topic, range(2_000))
     await fleet.drained()
@@ -51,7 +52,7 @@ async def test_a_database_that_is_lost_and_restored_under_its_workers_counts_as_
     await check(fleet.database_url, range(4_000))
     before = await epochs(fleet)
     await lose(fleet.database_url)
-    await produce(fleet.kafka, fleet.topic, range(4_000, 5_000))
+    await produce(fleet.kafka, fleet.topic, range(4_000, 5_000), partitions=2)
     assert [worker.poll() for worker in workers] == [None, None]
     await restore(fleet.database_url, tmp_path / "backup.zip")
     await fleet.drained()
@@ -88,12 +89,13 @@ async def _moved(fleet: Fleet) -> bool:
 async def test_a_database_that_takes_seconds_for_a_transaction_delays_and_changes_nothing(
     fleet: Fleet, database_proxy: Proxy
 ) -> None:
+    """At a rate at which a partition folds while it waits for its COMMIT."""
     transaction_s, rounds = lasting(0.7, 2.0), int(lasting(6, 40))
     worker = fleet.start(**behind(fleet, database_proxy))
     await fleet.reading()
     database_proxy.slow(COMMIT, transaction_s)
-    events = rounds * 500
-    await produce(fleet.kafka, fleet.topic, range(events), rate=500 / transaction_s)
+    events = rounds * 4_000
+    await produce(fleet.kafka, fleet.topic, range(events), rate=4_000 / transaction_s)
     await fleet.drained(wait_s=lasting(150, 900))
     assert worker.poll() is None
     assert database_proxy.delayed >= rounds

@@ -151,6 +151,9 @@ async def test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_i
             go_on.set()
             assert await checkpoint == [True]
             assert await removing is not None
+    worker.logs.append(0, event())
+    await worker.read(0)
+    assert await worker.checkpoint(0) == [False], "what it held in memory came back"
     assert await worker.events() == 0
     assert await worker.value("select coalesce(sum(deleted), 0)::bigint from ml_guard.ledger_day") == (
         15 if removal == "purge" else 0
@@ -251,7 +254,7 @@ async def test_workers_that_write_the_same_models_days_and_batches_at_once_count
     workers: list[Bench] = [await make_bench(logs) for _ in range(4)]
     for number, worker in enumerate(workers):
         await worker.claim(number)
-    sent, unique = 0, 0
+    sent = unique = refused = 0
     for turn in range(8):
         for number in range(4):
             records = [
@@ -272,8 +275,10 @@ async def test_workers_that_write_the_same_models_days_and_batches_at_once_count
                 await workers[number].read(number)
             written = await asyncio.gather(*(workers[number].checkpoint(number) for number in behind))
             behind = [number for number, [done] in zip(behind, written, strict=True) if not done]
+            refused += len(behind)
             for number in behind:
                 await workers[number].settle()
+    assert refused > 0, "no two of them met"
     assert await workers[0].events() == sent + unique
     assert (
         await value(native_url, "select sum(requests)::bigint from ml_guard.traffic_minute") == sent + unique

@@ -149,7 +149,9 @@ async def test_a_capture_scores_open_days_again_and_leaves_closed_ones_as_they_a
 async def test_a_restated_day_keeps_the_version_that_it_closed_with(world: World) -> None:
     await world.closed_day("2025-01-10", 1000, ages(1, 1000))
     await world.capture("2025-01-10")
+    world.baselines.clear()  # a worker that has not heard of it: the day is pinned to none
     await world.closed_day("2025-01-11", 1000, ages(2, 1000))
+    assert (await world.feature("age", "2025-01-11"))["baseline_version"] == 1
     await world.capture("2025-01-10", "2025-01-11")
     await world.checkpoint(at("2025-01-11T12:00"), 10, ages(3, 10), shard=1)  # pinned to version 2
     await world.checkpoint(at("2025-01-10T12:00"), 10, ages(3, 10), shard=1)

@@ -153,4 +153,5 @@ async def test_a_day_that_began_without_a_baseline_stays_without(make_bench: Mak
     await heir.read(0)
     assert await heir.checkpoint(0) == [True]
     assert await heir.value("select count(*) from ml_guard.bin_count") == 0
+    assert await heir.value("select count(baseline_version) from ml_guard.day_sketch") == 0
     assert await heir.events() == 3

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from stream.app import PATIENCE_S
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.pace import DUTY, LONGEST_PAUSE_S, Pace
 from stream.ingest.watchdog import EXIT_STUCK, Progress, Watchdog
+
+PATIENCE = 0.5
 
 
 class Clock:
@@ -49,7 +54,20 @@ def test_waiting_for_the_database_does_not_end_it() -> None:
 
 
 def test_an_event_loop_that_hangs_ends_it() -> None:
-    assert watch([Progress(5, behind=False), *[None] * 15]) == [EXIT_STUCK]
+    """A process of its own, since only what runs beside the loop can end it."""
+    hanging = f"""
+import asyncio, time
+from stream.ingest.watchdog import Progress, Watchdog
+async def main():
+    watchdog = Watchdog({PATIENCE})
+    watchdog.start()
+    watchdog.show(Progress(5, behind=False))
+    time.sleep(8)
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", hanging], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (EXIT_STUCK, "")
+    assert "the event loop has not moved" in ended.stderr
 
 
 def test_a_failpoint_is_refused_if_nobody_passes_it_and_ignored_in_production() -> None:

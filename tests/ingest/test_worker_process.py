@@ -127,7 +127,7 @@ async def test_retention_that_passed_the_fence_stops_one_partition_until_it_is_a
     try:
         await _until(pool, "select count(*) = 3 from ml_guard.stream_fence where next_offset = 200")
         reason = await pool.fetchval("select stopped_reason from ml_guard.stream_fence where partition = 1")
-        assert "offsets 100 to 149" in reason
+        assert "offsets 100 to 149" in str(reason)
         refused = await accept_loss(fleet, answer="n\n")
         assert refused[0] == 2
         assert "offsets 100 to 149" in " ".join(refused[2].split())

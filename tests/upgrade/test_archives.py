@@ -83,6 +83,8 @@ async def test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke(
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         minutes = await pool.fetchval("select sum(requests)::bigint from ml_guard.traffic_minute")
         assert await pool.fetchval("select sum(requests)::bigint from ml_guard.traffic_day_utc") == minutes
+        epochs = await pool.fetch('select "partition", epoch from ml_guard.stream_fence order by 1')
+    assert all(new["epoch"] > old["epoch"] for new, old in zip(epochs, fences, strict=True))
     # Partition 0's log begins behind its fence, as if the retention had passed it: it stands still and names the gap.
     logs.first[0] = fence + 4
     stopped = await resumed(make_bench, logs, noon)
@@ -94,12 +96,10 @@ async def test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke(
     logs.first.clear()
     again = await resumed(make_bench, logs, noon)
     async with again.worker.pool.acquire() as connection:
-        epochs = await connection.fetch('select "partition", epoch from ml_guard.stream_fence order by 1')
         await finishes(again)
         assert await contents(connection) == unbroken
         assert await unbalanced(connection) == 0
         assert await connection.fetchval("select max(change_id) from ml_guard.metric_day") > seen
-    assert all(new["epoch"] > old["epoch"] for new, old in zip(epochs, fences, strict=True))
 
 
 async def test_an_export_reads_the_same_on_another_server_and_its_project_goes_on_there(
