@@ -15,6 +15,7 @@ from api.problems import Problem
 from stream.migrate import MigrationError, SchemaAheadError, pending
 from stream.settings import Settings
 from stream.store import accounts
+from stream.store.one_topic import other_topics, refusal
 from stream.store.pool import Connection
 from stream.store.reading import Row
 
@@ -79,13 +80,15 @@ class Readiness:
             return self._state
 
     async def _look(self) -> Ready:
-        ends, (database, fences, generation) = await asyncio.gather(self._ends(), self._fences())
+        ends, (database, fences, generation, refused) = await asyncio.gather(self._ends(), self._fences())
         partitions = _partitions(ends if isinstance(ends, Mapping) else {}, fences)
         reasons = [ends] if isinstance(ends, str) else []
         if not database.ok:
             reasons.append("The database does not answer.")
         elif database.version not in ("current", "ahead"):  # a newer schema has all that this version needs
             reasons.append(f"The database's schema is {database.version}: run `ml-guard migrate`.")
+        elif refused is not None:
+            reasons.append(f"{refused[0].upper()}{refused[1:]}.")
         else:
             reasons += _why_not(partitions, self._settings)
         lags = [state.lag for state in partitions if state.lag is not None]
@@ -112,18 +115,20 @@ class Readiness:
         except Problem as problem:
             return problem.detail
 
-    async def _fences(self) -> tuple[DatabaseState, list[Row], int | None]:
+    async def _fences(self) -> tuple[DatabaseState, list[Row], int | None, str | None]:
         try:
             async with self._database.connection() as connection:
                 version = await _schema(connection)
                 try:
                     fences = await accounts.partitions(connection, self._settings.topic)
                     generation = await accounts.catalog_generation(connection)
+                    topic = self._settings.topic
+                    refused = refusal(topic, await other_topics(connection, topic))
                 except NOT_MIGRATED:  # so far behind, or ahead, that nobody can tell
-                    return DatabaseState(ok=True, version=version), [], None
+                    return DatabaseState(ok=True, version=version), [], None, None
         except Problem:
-            return DatabaseState(ok=False, version="unknown"), [], None
-        return DatabaseState(ok=True, version=version), fences, generation
+            return DatabaseState(ok=False, version="unknown"), [], None, None
+        return DatabaseState(ok=True, version=version), fences, generation, refused
 
 
 async def _schema(connection: Connection) -> Literal["current", "behind", "ahead", "unknown"]:

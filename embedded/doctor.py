@@ -22,6 +22,7 @@ from stream.kafka import NoBrokerError, connection, no_broker
 from stream.migrate import MigrationError, check_server, pending
 from stream.settings import Settings
 from stream.store import accounts, aggregates, client_counts
+from stream.store.one_topic import other_topics, refusal
 from stream.store.refusal import REFUSED, NoDatabaseError, why
 
 ANSWER_TIMEOUT_S = 10.0
@@ -159,8 +160,13 @@ async def _database(connection: Any, settings: Settings, ends: Ends) -> list[Fin
         return [*findings, Finding("schema", False, f"lacks {names}", "run `ml-guard migrate`")]
     number = await connection.fetchval("select max(number) from ml_guard.migration")
     findings.append(Finding("schema", True, f"version {number}, current"))
+    refused = refusal(settings.topic, await other_topics(connection, settings.topic))
+    if refused is not None:
+        findings.append(Finding("topic of the database", False, refused, "see docs/security.md"))
     fences = await accounts.partitions(connection, settings.topic)
-    findings += _partitions(settings, {row["partition"]: row for row in fences}, ends.get(settings.topic, {}))
+    if refused is None:
+        rows = {row["partition"]: row for row in fences}
+        findings += _partitions(settings, rows, ends.get(settings.topic, {}))
     ledgers = [await _ledger(connection, fences), await _clients(connection)]
     return [*findings, *ledgers, *await aggregates_wait(connection)]
 

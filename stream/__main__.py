@@ -19,6 +19,7 @@ from stream.kafka import NoBrokerError, connection
 from stream.migrate import SchemaBehindError
 from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
+from stream.store.one_topic import OtherTopicError
 from stream.store.refusal import NoDatabaseError
 
 log = logging.getLogger("stream")
@@ -38,7 +39,7 @@ async def _main(settings: Settings) -> None:
     status = 0
     try:
         await worker.run()
-    except (NoBrokerError, NoDatabaseError, SchemaBehindError) as error:
+    except (NoBrokerError, NoDatabaseError, OtherTopicError, SchemaBehindError) as error:
         log.critical("the worker ends: %s", error)
         status = 1
     except Exception:

@@ -37,6 +37,7 @@ from stream.kafka import connection
 from stream.measures import MetricsPort, WorkerMeasures
 from stream.migrate import require_schema
 from stream.settings import Settings
+from stream.store.one_topic import require_topic
 from stream.store.pool import connect
 from stream.store.refusal import REFUSED, NoDatabaseError, why
 from stream.topics import ensure_topics
@@ -186,6 +187,7 @@ class Worker:
             raise NoDatabaseError(why(settings.database_url, error)) from error
         async with pool.acquire() as first:
             await require_schema(first)  # type: ignore[arg-type]  # a pool's proxy does all of it
+            await require_topic(first, settings.topic)
         catalog = Catalog(pool, settings.label_key)
         await catalog.load()
         measures = WorkerMeasures()
@@ -216,7 +218,7 @@ class Worker:
             asyncio.ensure_future(catalog.follow()),
             asyncio.ensure_future(ingestion.run()),
             asyncio.ensure_future(self._report(ingestion, broker, watchdog)),
-            asyncio.ensure_future(self._crashed(app)),
+            asyncio.ensure_future(self._crashed(app, ingestion.claims)),
             asyncio.ensure_future(collect_between_batches()),
             asyncio.ensure_future(closing.run()),
         ]
@@ -255,8 +257,10 @@ class Worker:
             log.warning("Faust did not end cleanly: %r", error)
         log.info("worker %s has left", self.owner)
 
-    async def _crashed(self, app: App) -> None:
+    async def _crashed(self, app: App, claims: Claims) -> None:
         while not app.crashed:
+            if claims.refused is not None:
+                raise claims.refused
             await asyncio.sleep(0.5)
         reason = app.crash_reason
         raise RuntimeError(f"Faust has crashed: {reason!r}") from reason

@@ -26,6 +26,7 @@ from stream.store.closing import (
     read_unfinished,
 )
 from stream.store.lease import Lease, fence
+from stream.store.one_topic import require_topic
 from stream.store.pool import Connection
 from stream.store.results import Edition, ModelDayResult, write
 from stream.store.snapshot import (
@@ -84,6 +85,8 @@ class Closer:
         ------
         LeaseLostError
             If another worker leads now.
+        OtherTopicError
+            If the database is another topic's.
         """
         closed: list[Closed] = []
         after: ProjectDayKey | None = None
@@ -125,6 +128,7 @@ class Closer:
             results, held = await self._results(connection, day)
             async with connection.transaction():
                 await fence(connection, lease)
+                await require_topic(connection, self.topic)
                 current = (await read_project_days(connection, [day.key], lock=True)).get(day.key)
                 if current is None or _standing(current) != _standing(day):
                     return None
@@ -151,6 +155,7 @@ class Closer:
             return page
         async with connection.transaction():
             await fence(connection, lease)
+            await require_topic(connection, self.topic)
             current = await read_project_days(connection, [day.key for day in wanted], lock=True)
             noted = [
                 day.key

@@ -23,6 +23,7 @@ from stream.ingest.misfit import misfit
 from stream.ingest.state import StateCache
 from stream.ingest.work import Partition
 from stream.store import fence
+from stream.store.one_topic import OtherTopicError, require_topic, take_turns
 from stream.store.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class Claims:
         Those that are claimed.
     stopped : dict from number to str
         Those that stand still because their fence does not fit their log, or their records cannot be unpacked.
+    refused : OtherTopicError or None
+        Set once the database turned out to be another topic's; this worker is to end.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Claims:
         self.broker: Broker | None = None
         self.partitions: dict[int, Partition] = {}
         self.stopped: dict[int, str] = {}
+        self.refused: OtherTopicError | None = None
         self.coming_back: dict[int, asyncio.Task[None]] = {}
         self.changed = asyncio.Event()
         self._pool = pool
@@ -135,11 +139,21 @@ class Claims:
             return dict.fromkeys(wanted)
 
     async def _claim(self, wanted: list[int]) -> dict[int, int | None]:
+        try:
+            return await self._claim_here(wanted)
+        except OtherTopicError as error:
+            self.refused = error
+            self.stopped.update(dict.fromkeys(wanted, str(error)))
+            return dict.fromkeys(wanted)
+
+    async def _claim_here(self, wanted: list[int]) -> dict[int, int | None]:
         assert self.broker is not None
         logs = await self.broker.logs(self.topic, wanted)
         identity = next((found.identity for found in logs.values()), None)
         existing = await self.broker.partitions(self.topic)
         async with self._pool.acquire() as connection, connection.transaction():
+            await take_turns(connection)
+            await require_topic(connection, self.topic)
             fences = await fence.claim(
                 connection,
                 self.topic,

@@ -6,14 +6,24 @@ happened and which command accepts it. The other partitions go on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.ingest.log import Log
 from stream.store import closing, fence
 from stream.store.fence import Fence
+from stream.store.one_topic import other_topics, take_turns
 from stream.store.pool import Pool
 
 ACCEPT = "ml-guard accept-loss"
+ALIVE_S = 15.0
+"""A topic of which a worker was heard within this is still read."""
+
+
+class StillReadError(Exception):
+    """Workers read the topic that is to be forgotten."""
+
+    retriable = True
 
 
 def misfit(topic: str, known: Fence, log: Log | None) -> str | None:
@@ -92,3 +102,56 @@ async def accept_loss(pool: Pool, topic: str, partition: int, log: Log | None) -
         await fence.move(connection, topic, partition, next_offset=goes_on, lost=lost, identity=log.identity)
         rewritten = await closing.rewrite_barriers(connection, partition, goes_on)
         return AcceptedLoss(topic, partition, reason, lost, goes_on, rewritten)
+
+
+def forgotten(topic: str, other: str, known: Fence, log: Log | None) -> str:
+    """What it means that a database which was one topic's becomes another's, for one partition."""
+    where = f"partition {known.partition} of {other} was read up to offset {known.next_offset}"
+    if log is None:
+        left = "and is gone"
+    elif known.next_offset < log.end:
+        left = f"and has {log.end - max(known.next_offset, log.first):,} records that were not"
+    else:
+        left = "which is all of it"
+    return f"{where}, {left}; {topic} is read instead, from its start. What was counted stays."
+
+
+async def accept_topic(
+    pool: Pool, topic: str, other: str, logs: Mapping[int, Log], own: Mapping[int, Log]
+) -> list[AcceptedLoss]:
+    """Make a database which is another topic's this one's: its fences leave, and no pending day waits for them.
+
+    Parameters
+    ----------
+    logs : mapping from partition to Log
+        The other topic's, as far as it is still there.
+    own : mapping from partition to Log
+        This topic's, which get fences at their beginning, so that workers of the other find the database taken.
+
+    Raises
+    ------
+    StillReadError
+        If a worker of the other topic was heard of a moment ago.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await take_turns(connection)
+        found = next((one for one in await other_topics(connection, topic) if one.topic == other), None)
+        if found is None:
+            return []
+        if found.silent_s is not None and found.silent_s < ALIVE_S:
+            raise StillReadError(
+                f"a worker of {other} was heard of {max(0.0, found.silent_s):.0f} s ago: stop the workers of {other}, and "
+                f"try again when they have been silent for {ALIVE_S:.0f} s"
+            )
+        accepted = []
+        for number, known in sorted((await fence.read(connection, other)).items()):
+            log = logs.get(number)
+            reason = forgotten(topic, other, known, log)
+            lost = 0 if log is None else max(0, log.end - max(known.next_offset, log.first))
+            await fence.forget(connection, other, number)
+            rewritten = await closing.rewrite_barriers(connection, number, None)
+            accepted.append(AcceptedLoss(other, number, reason, lost, None, rewritten))
+        identity = next((log.identity for log in own.values()), None)
+        firsts = {number: log.first for number, log in own.items()}
+        await fence.reserve(connection, topic, firsts, identity=identity)
+        return accepted

@@ -67,6 +67,22 @@ async def claim(
     return {row["partition"]: Fence(*row.values()) for row in rows}
 
 
+async def reserve(
+    connection: Connection, topic: str, first_offsets: Mapping[int, int], *, identity: str | None
+) -> None:
+    """Fences for the partitions that have none: nobody reads them yet, and whoever does begins at these offsets."""
+    await connection.execute(
+        """insert into ml_guard.stream_fence (topic, "partition", first_offset, next_offset, log_identity)
+           select $1, n."partition", n.first_offset, n.first_offset, $4
+             from unnest($2::integer[], $3::bigint[]) as n("partition", first_offset)
+           on conflict do nothing""",
+        topic,
+        list(first_offsets),
+        list(first_offsets.values()),
+        identity,
+    )
+
+
 async def read(connection: Connection, topic: str) -> dict[int, Fence]:
     """All fences of a topic."""
     rows = await connection.fetch(

@@ -79,6 +79,19 @@ def test_not_ready_says_which_partition_and_why(door: Door, columns: dict[str, A
     assert re.fullmatch(said, body["reasons"][0])
 
 
+def test_a_database_of_another_topic_is_not_ready_and_says_what_to_do(door: Door) -> None:
+    door.sql("update ml_guard.stream_fence set topic = 'renamed'")
+    try:
+        status, body = ready(door)
+        assert (status, len(body["reasons"])) == (503, 1)
+        assert re.match(
+            r"The database holds what was read from the topic renamed \(4 partitions", body["reasons"][0]
+        )
+        assert "Set ML_GUARD_TOPIC=renamed, or give" in body["reasons"][0]
+    finally:
+        door.sql("delete from ml_guard.stream_fence where topic = 'renamed'")
+
+
 def test_a_lag_is_said_and_a_great_one_makes_it_not_ready(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings(ready_lag=3)
     with served(settings) as address:

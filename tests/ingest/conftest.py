@@ -223,7 +223,7 @@ async def benches(database_url: str) -> AsyncIterator[MakeBench]:
             await add_project(pool, "p")
         pools.append(pool)
         clock = settings.pop("clock", lambda: NOW)
-        chosen = Settings(topic=TOPIC, database_url=database_url, **settings)
+        chosen = Settings(**{"topic": TOPIC, "database_url": database_url, **settings})
         catalog = Catalog(pool, chosen.label_key)
         await catalog.load()
         dead = FakeDeadLetters()

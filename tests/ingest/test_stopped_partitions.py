@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
-from stream.ingest.misfit import accept_loss
-from tests.ingest.conftest import TOPIC, Bench, FakeLogs, MakeBench, event
+from stream.closing.close import Closed, Closer
+from stream.closing.reading import StateReader
+from stream.closing.steps import Rules
+from stream.ingest.misfit import StillReadError, accept_loss, accept_topic
+from stream.settings import Settings
+from stream.store.lease import CLOSER, take
+from stream.store.one_topic import OtherTopicError
+from tests.ingest.conftest import NOW, TOPIC, Bench, FakeLogs, MakeBench, event
 
 
 def _recreated(logs: FakeLogs) -> None:
@@ -84,6 +94,86 @@ async def test_a_topic_with_fewer_partitions_than_before_is_noticed_and_can_be_a
     assert accepted is not None
     assert accepted.next_offset is None
     assert await worker.value("select count(*) from ml_guard.stream_fence where partition = 3") == 0
+
+
+@asynccontextmanager
+async def _two_topics(make_bench: MakeBench) -> AsyncIterator[tuple[Bench, Bench]]:
+    """Workers of the topics `log` and `new` over one database, which did not know of each other when they started."""
+    yield await make_bench(), await make_bench(topic="new")
+
+
+async def _closes(worker: Bench, topic: str) -> list[Closed]:
+    """A pass of the closer of a worker with this topic, the day after."""
+    async with worker.pool.acquire() as connection:
+        await connection.execute("update ml_guard.lease set expires_at = '-infinity'")
+        lease = await take(connection, CLOSER, topic, timedelta(hours=1))
+        assert lease is not None
+        with ThreadPoolExecutor(1) as executor:
+            rules, later = Rules.of(Settings()), NOW + timedelta(days=1)
+            closer = Closer(StateReader(), executor, lambda: later, worker.ends, topic, rules)
+            return await closer.step(connection, lease)
+
+
+async def test_of_two_first_workers_with_two_topics_one_reads_and_closes(make_bench: MakeBench) -> None:
+    async with _two_topics(make_bench) as (one, other):
+        places = await asyncio.gather(one.claim(), other.claim())
+        reads, refused = (one, other) if places[0][0] is not None else (other, one)
+        assert sorted(map(str, (set(found.values()) for found in places))) == ["{0}", "{None}"]
+        assert [row[0] for row in await one.fetch("select distinct topic from ml_guard.stream_fence")] == [
+            reads.ingestion.topic
+        ]
+        said = str(refused.ingestion.claims.refused)
+        assert f"ML_GUARD_TOPIC is {refused.ingestion.topic}: a database serves one topic" in said
+        assert f"`ml-guard accept-loss --topic {reads.ingestion.topic}`" in said
+        assert reads.ingestion.claims.refused is None
+
+        reads.logs.append(0, *[event()] * 3)
+        await reads.read(0)
+        assert await reads.checkpoint(0) == [True]
+        with pytest.raises(OtherTopicError) as closing:
+            await _closes(refused, refused.ingestion.topic)
+        assert "3 records" in str(closing.value)
+        assert await one.value("select status from ml_guard.day_close") == "open"
+        assert [done.revision for done in await _closes(reads, reads.ingestion.topic)] == [1]
+
+
+async def test_a_database_goes_over_to_a_topic_that_was_renamed_and_both_ledgers_balance(
+    make_bench: MakeBench,
+) -> None:
+    async with _two_topics(make_bench) as (old, new):
+        await old.claim()
+        for partition in (0, 1):
+            old.logs.append(partition, *[event()] * 10)
+        await old.read(0, 1)
+        await old.checkpoint(0, 1)
+        await old.fetch(
+            """update ml_guard.day_close set status = 'closing', barrier = '{"0": 10, "1": 90}'"""
+        )
+        old.logs.append(1, *[event()] * 5)
+        logs, own = await old.broker.logs(TOPIC, range(4)), await new.broker.logs("new", range(4))
+        await old.fetch("update ml_guard.stream_fence set heartbeat_at = now()")
+        with pytest.raises(StillReadError, match="stop the workers of log"):
+            await accept_topic(new.pool, "new", TOPIC, logs, own)
+        assert len(await old.fetch("select from ml_guard.stream_fence where topic = $1", TOPIC)) == 4
+
+        await old.fetch("update ml_guard.stream_fence set heartbeat_at = now() - interval '1 minute'")
+        accepted = await accept_topic(new.pool, "new", TOPIC, logs, own)
+        assert [(one.partition, one.lost) for one in accepted] == [(0, 0), (1, 5), (2, 0), (3, 0)]
+        assert "has 5 records that were not" in accepted[1].reason
+        assert await new.value("select barrier from ml_guard.day_close") == "{}"
+        assert await accept_topic(new.pool, "new", TOPIC, logs, own) == []
+
+        assert set((await old.claim()).values()) == {None}, (
+            "the database is the new topic's, before it has a worker"
+        )
+        assert set((await new.claim()).values()) == {0}
+        new.logs.append(1, *[event()] * 7)
+        await new.read(1)
+        assert await new.checkpoint(1) == [True]
+        assert await new.events() == 27
+        assert await new.ledger() == [("p", 27, 0, 0)]
+        assert await new.value("select bool_and(balanced) from ml_guard.ledger_partitions")
+        assert await new.value("select sum(abs(difference)) from ml_guard.ledger_days") == 0
 
 
 async def test_there_is_nothing_to_accept_where_the_fence_fits(worker: Bench) -> None:

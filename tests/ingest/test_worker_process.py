@@ -20,7 +20,9 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from bench.events import PROJECTS, event_json, expected, make_projects, produce
 from bench.fleet import Fleet
 from bench.observed import differences, imbalances, observe
+from embedded.doctor import examine
 from stream.migrate import read
+from stream.settings import Settings
 from stream.store.pool import connect
 from tests.conftest import as_role
 
@@ -170,6 +172,52 @@ async def test_a_worker_that_is_newer_than_the_schema_says_so_and_an_older_one_w
         await check(fleet, range(40))
     finally:
         pool.terminate()
+
+
+async def test_a_worker_with_another_topic_does_not_start_until_the_database_was_given_to_it(
+    fleet: Fleet, kafka: str, tmp_path: Path
+) -> None:
+    first = fleet.start()
+    await produce(fleet.kafka, fleet.topic, range(200))
+    await fleet.drained()
+    renamed = Fleet(kafka, fleet.database_url, f"{fleet.topic}.new", tmp_path / "renamed")
+    with renamed:
+        refused = renamed.start()
+        assert await asyncio.to_thread(refused.wait, 60) == 1
+        log = renamed.log_of(refused)
+        assert (
+            f"the topic {fleet.topic} (4 partitions, 200 records), and ML_GUARD_TOPIC is {renamed.topic}"
+            in log
+        )
+        assert "Traceback" not in log
+        said = "\n".join(finding.seen for finding in await examine(Settings(**_settings(renamed))))
+        assert f"ML_GUARD_TOPIC is {renamed.topic}: a database serves one topic" in said
+        code, _, err = await accept_loss(renamed, "--topic", fleet.topic, "--yes")
+        assert code == 2
+        assert f"stop the workers of {fleet.topic}" in " ".join(err.split())
+
+        assert fleet.terminate(first) == 0
+        pool = await connect(fleet.database_url)
+        await pool.execute("update ml_guard.stream_fence set heartbeat_at = now() - interval '1 minute'")
+        pool.terminate()
+        code, out, err = await accept_loss(renamed, "--topic", fleet.topic, "--json", answer="y\n")
+        assert code == 0, err
+        assert [(one["topic"], one["lost"], one["next_offset"]) for one in json.loads(out)] == [
+            (fleet.topic, 0, None)
+        ] * 4
+        worker = renamed.start()
+        await produce(renamed.kafka, renamed.topic, range(200, 300))
+        await renamed.drained()
+        await check(renamed, range(300))
+        returned = fleet.start()
+        assert await asyncio.to_thread(returned.wait, 60) == 1
+        assert f"ML_GUARD_TOPIC={renamed.topic}" in fleet.log_of(returned)
+        assert renamed.terminate(worker) == 0
+
+
+def _settings(fleet: Fleet) -> dict[str, str]:
+    names = ("kafka", "database_url", "topic", "dead_topic", "group")
+    return {name: fleet.environment()[f"ML_GUARD_{name.upper()}"] for name in names}
 
 
 async def accept_loss(fleet: Fleet, *words: str, answer: str = "") -> tuple[int | None, str, str]:
