@@ -21,6 +21,7 @@ from stream.production import DemoCredentialError, refuse_demo_credentials
 from stream.settings import Settings
 from stream.store.one_topic import OtherTopicError
 from stream.store.refusal import NoDatabaseError
+from stream.store.session import SessionError
 
 log = logging.getLogger("stream")
 
@@ -39,7 +40,7 @@ async def _main(settings: Settings) -> None:
     status = 0
     try:
         await worker.run()
-    except (NoBrokerError, NoDatabaseError, OtherTopicError, SchemaBehindError) as error:
+    except (NoBrokerError, NoDatabaseError, OtherTopicError, SchemaBehindError, SessionError) as error:
         log.critical("the worker ends: %s", error)
         status = 1
     except Exception:

@@ -40,6 +40,7 @@ from stream.settings import Settings
 from stream.store.one_topic import require_topic
 from stream.store.pool import connect
 from stream.store.refusal import REFUSED, NoDatabaseError, why
+from stream.store.session import require_session
 from stream.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -185,6 +186,7 @@ class Worker:
             pool = await connect(settings.database_url)
         except REFUSED as error:
             raise NoDatabaseError(why(settings.database_url, error)) from error
+        await require_session(pool)
         async with pool.acquire() as first:
             await require_schema(first)  # type: ignore[arg-type]  # a pool's proxy does all of it
             await require_topic(first, settings.topic)

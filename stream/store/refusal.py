@@ -59,6 +59,8 @@ def why(url: str, error: BaseException) -> str:
         )
     if isinstance(error, ssl.SSLError):
         return f"the database at {where} does not speak TLS with us ({error.reason})"
+    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
+        return f"a pooler before the database at {where} refuses us ({error}): docs/security.md says how it is set up"
     if isinstance(error, asyncpg.InvalidPasswordError):
         return f"the database at {where} does not know this user with this password"
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):

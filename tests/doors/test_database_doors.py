@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,8 +10,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -19,8 +21,9 @@ from bench.fleet import Fleet
 from embedded.process import HOST
 from stream.reader import SERVICES, set_service_login
 from stream.settings import Settings
-from stream.store.pool import connect
+from stream.store.pool import WORKER_SETTINGS, Pool, connect
 from stream.store.refusal import REFUSED, why
+from stream.store.session import SessionError, require_session
 from tests.api.conftest import DEMO, Door, result_of, served
 from tests.chaos.native import OWNER, Native
 from tests.doors.secured import Authority
@@ -29,6 +32,7 @@ PASSWORD = "the-password-of-a-login"
 OWNERS = "trusted"
 """What `Native.url` has."""
 WAIT_S = 60
+ROOT = Path(__file__).parents[2]
 
 
 class SecuredNative(Native):
@@ -230,3 +234,57 @@ def test_worker_migrate_doctor_and_api_say_it_too(
         assert PASSWORD not in json.dumps(state)
     assert "no connection to the database: the certificate that the database at" in caplog.text
     assert PASSWORD not in caplog.text
+
+
+class Ignored:
+    """A pooler of sessions that takes nothing over of what a client asks at the start."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @contextlib.asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        connection = await asyncpg.connect(self._url)
+        yield connection
+        await connection.close()
+
+
+class Shared(Ignored):
+    """A pooler of transactions, of which two connections meet in one session."""
+
+    _one: Any = None
+
+    @contextlib.asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        self._one = self._one or await asyncpg.connect(self._url, server_settings=WORKER_SETTINGS)
+        yield self._one
+
+
+async def test_a_worker_whose_session_takes_less_than_it_asks_for_does_not_start(owners_url: str) -> None:
+    name = "ml_guard_worker"
+    url = login(owners_url, name)
+    with pytest.raises(SessionError) as refused:
+        await require_session(cast(Pool, Ignored(url)))
+    for part in (
+        "lock_timeout is 0 instead of 5s",
+        "idle_in_transaction_session_timeout is 0 instead of 10s",
+    ):
+        assert part in str(refused.value)
+    with pytest.raises(SessionError, match="shared between connections"):
+        await require_session(cast(Pool, Shared(url)))
+    (statements,) = re.findall(
+        r"```sql\n(alter role .*?)```", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    owner = await asyncpg.connect(owners_url)
+    try:
+        await owner.execute(statements)
+        await require_session(cast(Pool, Ignored(url)))
+        await owner.execute(f"alter role {name} reset all")
+    finally:
+        await owner.close()
+
+
+async def test_a_pooler_that_refuses_what_we_ask_for_is_named(owners_url: str) -> None:
+    error = asyncpg.ProtocolViolationError("unsupported startup parameter: lock_timeout")
+    assert isinstance(error, REFUSED)
+    assert "a pooler before the database" in why(owners_url, error)
