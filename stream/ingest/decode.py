@@ -160,7 +160,7 @@ class RecordReader:
         """Decode the records of a batch, but for those that are set aside."""
         found = Records(batch)
         values, events = batch.values, found.events
-        if not aside and self._looks_single(values):
+        if not aside and not batch.refused and self._looks_single(values):
             with suppress(*_UNREADABLE):  # what was good until then is in the list
                 events.extend(map(_decode, values))
         found.record.extend(range(len(events)))
@@ -188,6 +188,8 @@ class RecordReader:
             self._read_report(found, found.batch.offsets[position])
             return
         try:
+            if (why := found.batch.refused.get(found.batch.offsets[position])) is not None:
+                raise EventError("record_too_large", why, None)
             if len(value) > self._max_record_bytes:
                 raise EventError(
                     "record_too_large", f"{len(value)} bytes, more than {self._max_record_bytes}", None

@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 
 from ml_guard.reporting import HEADER
+from stream.ingest.packed import PLAIN_BYTES, Record, TooLargeError, records_of
 
 _READ_COMMITTED = 1
 _LOG_APPEND_TIME = 1
@@ -40,6 +41,8 @@ class PartitionBatch:
         Size of the values and reports.
     reports : mapping from offset to bytes
         What clients report in the headers of records without a payload.
+    refused : mapping from offset to str
+        Records that stand for a whole batch that nobody should unpack, packed as it is, and why.
     """
 
     topic: str
@@ -52,6 +55,7 @@ class PartitionBatch:
     values: list[bytes | None]
     nbytes: int
     reports: Mapping[int, bytes] = field(default_factory=dict)
+    refused: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -79,11 +83,14 @@ class PartitionBatch:
             values,
             sum(len(value) for value in values if value is not None) + sum(map(len, reports.values())),
             reports,
+            {offset: why for offset, why in self.refused.items() if lo <= offset < hi},
         )
 
 
 def unpack(fetched: Any) -> PartitionBatch:
-    """All records of an aiokafka `PartitionRecords` that nobody has iterated over yet, and the position behind them.
+    """The records of an aiokafka `PartitionRecords` that nobody has iterated over yet, and the position behind them.
+
+    What comes to very much once it is unpacked is left for the next fetch.
 
     Raises
     ------
@@ -98,17 +105,18 @@ def unpack(fetched: Any) -> PartitionBatch:
     offsets: list[int] = []
     appended_ms: list[int] = []
     reports: dict[int, bytes] = {}
+    refused: dict[int, str] = {}
     nbytes = 0
     records = fetched._records
-    while records.has_next():
-        batch = records.next_batch()
+    while records.has_next() and nbytes < PLAIN_BYTES:
+        batch, data = records.next_with_bytes()
         if fetched._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {fetched._tp}")
         if _is_passed_over(fetched, batch):
             position = batch.next_offset
             continue
         try:
-            found = _unpacked(batch, position)
+            found = _unpacked(batch, data, position, refused)
         except UnreadableRecordsError:
             if position == lo:
                 raise
@@ -142,6 +150,7 @@ def unpack(fetched: Any) -> PartitionBatch:
         values,
         nbytes + sum(map(len, reports.values())),
         reports,
+        refused,
     )
 
 
@@ -167,9 +176,13 @@ def _is_passed_over(fetched: Any, batch: Any) -> bool:
     return bool(batch.is_control_batch)
 
 
-def _unpacked(batch: Any, position: int) -> list[Any]:
+def _unpacked(batch: Any, data: memoryview, position: int, refused: dict[int, str]) -> list[Any]:
     try:
-        return list(batch)
+        return records_of(batch, data)
+    except TooLargeError:
+        offset = max(batch.base_offset, position)
+        refused[offset] = f"{len(data)} bytes come to more than {PLAIN_BYTES} when they are unpacked"
+        return [Record(offset, batch.max_timestamp, bytes(data), [])]
     except CorruptRecordException:
         raise
     except UnsupportedCodecError as error:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     ConsumerStoppedError,
@@ -29,6 +30,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from stream.ingest.log import Log, read_logs, read_partitions
+from stream.ingest.packed import KeptRecords
 from stream.ingest.records import PartitionBatch, UnreadableRecordsError, unpack
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
+        fetcher.MemoryRecords = KeptRecords  # what it makes of a fetch
         return aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,

@@ -181,4 +181,5 @@ class Partition:
             [value for batch in batches for value in batch.values],
             sum(batch.nbytes for batch in batches),
             {offset: report for batch in batches for offset, report in batch.reports.items()},
+            {offset: why for batch in batches for offset, why in batch.refused.items()},
         )

@@ -15,6 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from bench.events import PROJECTS, event_json, expected, make_projects
 from bench.fleet import Fleet
 from bench.observed import differences, imbalances, observe
+from stream.ingest.packed import PLAIN_BYTES
+from tests.ingest.test_transport import encoded, with_headers
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
 CODECS = ("gzip", "snappy", "lz4", "zstd")
@@ -108,3 +110,40 @@ async def test_what_the_broker_has_packed_itself_is_counted_too(fleet: Fleet, co
     fleet.start()
     await fleet.drained()
     await counted(fleet, range(4 * OF_A_PARTITION))
+
+
+async def test_a_batch_beyond_memory_and_headers_names_that_are_no_text_stop_nothing(fleet: Fleet) -> None:
+    """Brokers take both: kilobytes that unpack to more than a worker should hold, and a name of any bytes."""
+    packed = bytes(encoded(0, [b" " * (PLAIN_BYTES + 1)], codec=4))
+    events: list[bytes | None] = [event_json(n) for n in numbers_of(1)]
+    named = with_headers(events, [[("NAME", b"x")]] * OF_A_PARTITION, None, b"\xff\xfe\xfd\xfc")
+    for partition in (0, 2, 3):
+        await send(fleet, partition, numbers_of(partition), None)
+    producer = AIOKafkaProducer(bootstrap_servers=fleet.kafka)
+    await producer.start()
+    try:
+        for partition, data in ((0, packed), (1, bytes(8) + named[8:])):
+            batch = producer.create_batch()
+            batch.append(key=None, value=b"", timestamp=None)
+            batch.close()
+            batch._buffer = data
+            await (await producer.send_batch(batch, fleet.topic, partition=partition))
+    finally:
+        await producer.stop()
+    await send(fleet, 0, range(4 * OF_A_PARTITION, 4 * OF_A_PARTITION + 10), None)
+    fleet.start()
+    await fleet.drained()
+    connection = await asyncpg.connect(fleet.database_url)
+    try:
+        letters = await connection.fetch(
+            'select partition, "offset", reason, detail from ml_guard.dead_letter'
+        )
+        stopped = await connection.fetchval("select count(stopped_reason) from ml_guard.stream_fence")
+        merged = "select sum(n)::bigint from ml_guard.day_sketch where kind = 'events'"
+        assert await connection.fetchval(merged) == 4 * OF_A_PARTITION + 10
+        assert await imbalances(connection) == []
+    finally:
+        await connection.close()
+    assert stopped == 0
+    said = f"{len(packed)} bytes come to more than {PLAIN_BYTES} when they are unpacked"
+    assert list(map(tuple, letters)) == [(0, OF_A_PARTITION, "record_too_large", said)]

@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka import codec as library
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
+from ml_guard.reporting import HEADER
+from stream.ingest import packed, records
+from stream.ingest.decode import RecordReader
+from stream.ingest.packed import KeptRecords
 from stream.ingest.records import UnreadableRecordsError, unpack
 
 TP = TopicPartition("log", 3)
@@ -29,7 +33,7 @@ def encoded(
         producer_id=producer,
         producer_epoch=0,
         base_sequence=0,
-        batch_size=1 << 20,
+        batch_size=1 << 23,
     )
     for position, value in enumerate(values):
         builder.append(position, 1_000 + position, None, value, [])
@@ -41,9 +45,7 @@ def encoded(
 
 
 def fetched(data: bytes, position: int, aborted: Any = ()) -> PartitionRecords:
-    return PartitionRecords(
-        TP, MemoryRecords(data), list(aborted), position, None, None, True, READ_COMMITTED
-    )
+    return PartitionRecords(TP, KeptRecords(data), list(aborted), position, None, None, True, READ_COMMITTED)
 
 
 def test_a_fetch_becomes_parallel_lists() -> None:
@@ -114,3 +116,68 @@ def test_packed_records_that_are_no_such_thing_are_refused_without_their_bytes()
     with pytest.raises(UnreadableRecordsError) as refused:
         unpack(fetched(bytes(data), 0))
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_batch_that_unpacks_to_too_much_is_one_dead_letter_of_its_packed_bytes(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker takes a few kilobytes that come to gigabytes: what is before and behind them is counted."""
+    for module in (packed, records):
+        monkeypatch.setattr(module, "PLAIN_BYTES", 1_048_576)
+    whole = b" " * 1_048_000
+    most = bytes(encoded(1, [whole], codec=CODECS[codec]))
+    assert unpack(fetched(most, 1)).values == [whole]
+    bomb = bytes(encoded(1, [b"{}", whole, whole], codec=CODECS[codec]))
+    data = bytes(encoded(0, [b"a"])) + bomb + bytes(encoded(4, [b"b"]))
+    batch = unpack(fetched(data, 0))
+    if codec == "snappy":  # snappy comes to 21 times its size at most
+        assert batch.values == [b"a", b"{}", whole, whole]
+        return
+    assert (batch.values, list(batch.offsets), batch.hi) == ([b"a", bomb, b"b"], [0, 1, 4], 5)
+    found = RecordReader(max_features=500, max_record_bytes=1 << 30).read(batch)
+    assert [(dead.offset, dead.reason, dead.payload) for dead in found.dead if dead.offset == 1] == [
+        (1, "record_too_large", bomb)
+    ]
+    assert f"{len(bomb)} bytes come to more than 1048576" in found.dead[1].detail
+
+
+def test_what_a_fetch_comes_to_when_unpacked_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (packed, records):
+        monkeypatch.setattr(module, "PLAIN_BYTES", 100_000)
+    data = b"".join(bytes(encoded(at, [b" " * 60_000], codec=CODECS["zstd"])) for at in range(5))
+    found = fetched(data, 0)
+    assert list(unpack(found).offsets) == [0, 1]
+    assert found.next_fetch_offset == 2
+
+
+@pytest.mark.parametrize("codec", [None, *CODECS])
+def test_a_headers_name_that_is_no_text_keeps_no_record_from_being_read(codec: str | None) -> None:
+    """The name stands beside a report's: whoever writes in C may name a header as he likes."""
+    values = [b"a" * 100, None, b""]
+    headers: list[list[tuple[str, bytes | None]]] = [
+        [("NAME", b"x"), ("NAME", None)],
+        [("NAME", b"y"), (HEADER, b"{}")],
+        [],
+    ]
+    good = unpack(fetched(with_headers(values, headers, codec, b"NAME"), 7))
+    bad = unpack(fetched(with_headers(values, headers, codec, b"\xff\xfe\xfd\xfc"), 7))
+    assert (bad.values, bad.reports, bad.nbytes, bad.hi) == (good.values, good.reports, good.nbytes, good.hi)
+    assert (bad.values, list(bad.offsets), bad.appended_ms) == (values, [7, 8, 9], [1_000, 1_005, 1_010])
+    assert bad.reports == {8: b"{}"}
+
+
+def with_headers(
+    values: list[bytes | None], headers: list[list[tuple[str, bytes | None]]], codec: str | None, name: bytes
+) -> bytes:
+    plain = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for position, (value, of) in enumerate(zip(values, headers, strict=True)):
+        plain.append(position, 1_000 + 5 * position, b"key", value, of)
+    data = bytearray(bytes(plain.build()).replace(b"NAME", name))
+    if codec is not None:
+        data[61:] = getattr(library, f"{codec}_encode")(bytes(data[61:]))
+        data[22] |= CODECS[codec]
+    data[0:8] = (7).to_bytes(8, "big")
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    data[17:21] = calc_crc32c(data[21:]).to_bytes(4, "big")
+    return bytes(data)
