@@ -20,6 +20,11 @@ def test_every_fault_names_tests_that_exist_and_every_guard_one_of_them() -> Non
     assert [test for test in tests if test.partition("::")[2] not in known[test.partition("::")[0]]] == []
 
 
+def test_every_test_of_a_fault_goes_red_without_a_guard() -> None:
+    guarded = {guard.test for guard in GUARDS}
+    assert [test for fault in FAULTS for test in fault.tests if test not in guarded] == []
+
+
 def test_every_guard_can_still_be_taken_out() -> None:
     assert [guard.name for guard in GUARDS if guard.text not in (ROOT / guard.file).read_text()] == []
 
