@@ -15,9 +15,13 @@ from api.receipts import RowsRemoved, TopicKept, kept_until, rows_removed, topic
 from api.services import services_of
 from api.shapes import Strict
 from stream.store.aggregates import refresh_traffic
+from stream.store.purge import JustPurgedError
 from stream.store.purge import purge_day as purge_from
 
 router = APIRouter(prefix="/purge", tags=["projects"])
+
+APART_S = 5.0
+"""Between two purges of a project, in which the events of all others are written."""
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -65,16 +69,25 @@ async def purge_day(request: Request, who: Admin, bad: BadDay) -> Any:
     await the_project(services, who, bad.project_id)
     kafka = await kept_until(services)
     async with services.database.connection() as connection:
-        receipt = await purge_from(
-            connection,
-            bad.project_id,
-            bad.model_id,
-            bad.endpoint,
-            bad.day,
-            forget_batches=bad.forget_batches,
-            purged_by=who.key.key_id,
-            kafka=kafka,
-        )
+        try:
+            receipt = await purge_from(
+                connection,
+                bad.project_id,
+                bad.model_id,
+                bad.endpoint,
+                bad.day,
+                forget_batches=bad.forget_batches,
+                purged_by=who.key.key_id,
+                kafka=kafka,
+                apart_s=APART_S,
+            )
+        except JustPurgedError as error:
+            raise Problem(
+                "rate_limited",
+                f"A project may have one day purged every {APART_S:g} s: all workers stop for each.",
+                retry_after_s=error.wait_s,
+                limit="purges",
+            ) from error
         if receipt is None:
             endpoint = "" if bad.endpoint is None else f" at endpoint {bad.endpoint!r}"
             raise Problem(

@@ -39,6 +39,10 @@ select project_id, day_start, shard, max(day), sum(n)::bigint from ml_guard.day_
  group by project_id, day_start, shard
 on conflict (project_id, day_start, shard) do update set deleted = l.deleted + excluded.deleted"""
 
+_SINCE_LAST = """
+select extract(epoch from clock_timestamp() - max(deleted_at))::double precision from ml_guard.deletion_receipt
+ where project = $1 and day is not null"""
+
 
 @dataclass(frozen=True, slots=True)
 class PurgeReceipt:
@@ -55,6 +59,14 @@ class PurgeReceipt:
     """From when until when: the traffic aggregates are to be refreshed there."""
 
 
+class JustPurgedError(Exception):
+    """The project has had a day purged a moment ago: every purge has all workers read again what they had not written."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"{wait_s:g} s too early")
+        self.wait_s = wait_s
+
+
 async def purge_day(
     connection: Connection,
     project_id: str,
@@ -65,6 +77,7 @@ async def purge_day(
     forget_batches: bool,
     purged_by: str,
     kafka: Mapping[str, datetime | None],
+    apart_s: float = 0.0,
 ) -> PurgeReceipt | None:
     """Remove a local day of a model, or of one of its endpoints; None if nothing is known of it.
 
@@ -72,11 +85,20 @@ async def purge_day(
     ----------
     forget_batches : bool
         Whether the project's batches and event ids of the last 7 days are forgotten, so that they may be sent again.
+    apart_s : float
+        How long after one purge of the project the next may be.
+
+    Raises
+    ------
+    JustPurgedError
     """
     midnight = datetime.fromisoformat(f"{day}T00:00:00+00:00")
     wanted = (project_id, model_id, endpoint, day, midnight - _REACH, midnight + _REACH)
     if not await connection.fetch(_DAYS, *wanted):
         return None
+    since = await connection.fetchval(_SINCE_LAST, project_id)
+    if since is not None and since < apart_s:
+        raise JustPurgedError(apart_s - since)
     async with connection.transaction():
         # It may lie in compressed chunks; TimescaleDB's own limit would refuse to touch so many rows.
         await connection.execute("set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0")

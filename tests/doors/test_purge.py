@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
 from stream.store.lease import CLOSER, LeaseLostError, fence, take
@@ -198,3 +199,38 @@ def test_the_api_purges_and_says_what_stays_in_kafka_and_in_which_baselines(door
     assert [topic["topic"] for topic in receipt["kafka"]] == [door.settings.topic, door.settings.dead_topic]
     assert receipt["baselines"] == [{"endpoint": "e", "version": 3}]
     assert [row["requests"] for row in door.sql(hours, project)] == [1]
+
+
+def test_a_project_that_purges_day_after_day_leaves_the_others_time_to_be_written(door: Door) -> None:
+    """Each purge takes every partition from its worker: one after the other, nothing of anybody would be written."""
+    mine, other = door.project(), door.project()
+    for project, days in ((mine, (6, 7)), (other, (6,))):
+        for day in days:
+            door.sql(
+                """insert into ml_guard.metric_day (project_id, model_id, endpoint, day_start, day, day_end, zone, revision,
+                       status, requests)
+                   values ($1, 'm', 'e', $2, $3, $2::timestamptz + interval '1 day', 'UTC', 1, 'final', 4)""",
+                project,
+                datetime(2025, 1, day, tzinfo=UTC),
+                date(2025, 1, day),
+            )
+
+    def purged(project: str, day: int) -> httpx.Response:
+        with door.client() as client:
+            bad = {"project_id": project, "model_id": "m", "day": f"2025-01-{day:02}"}
+            return client.post("/purge", json=bad)
+
+    assert purged(mine, 6).is_success
+    refused = purged(mine, 7)
+    assert (refused.status_code, refused.json()["code"], refused.json()["limit"]) == (
+        429,
+        "rate_limited",
+        "purges",
+    )
+    assert 1 <= int(refused.headers["Retry-After"]) <= 6
+    assert purged(other, 6).is_success
+    door.sql(
+        "update ml_guard.deletion_receipt set deleted_at = deleted_at - interval '5 s' where project = $1",
+        mine,
+    )
+    assert purged(mine, 7).is_success
