@@ -11,9 +11,9 @@ from fastapi.security import APIKeyHeader
 
 from api.database import ASKER
 from api.door.keyring import Principal
-from api.door.limits import neighbourhood
 from api.problems import Problem
 from api.services import Services, services_of
+from ml_guard.service_limits import neighbourhood
 from stream.store.pool import Connection
 from stream.store.projects import held
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
+from dashboards.live.guesses import Guesses, visitor
 from dashboards.live.headers import NONCE
 from dashboards.live.markup import document
 from dashboards.live.settings import DashboardSettings
@@ -125,8 +126,9 @@ class Doors(AuthProvider):  # type: ignore[misc]
 class Quiet(RequestHandler):
     """What all plain pages share: nobody may cache them."""
 
-    def initialize(self, visitors: Visitors, settings: DashboardSettings) -> None:
+    def initialize(self, visitors: Visitors, guesses: Guesses, settings: DashboardSettings) -> None:
         self.visitors = visitors
+        self.guesses = guesses
         self.rules = settings
 
     def set_default_headers(self) -> None:
@@ -145,7 +147,16 @@ class LoginPage(Quiet):
     async def post(self) -> None:
         secret = self.get_body_argument("key", "").strip()
         wanted = self._wanted(self.get_body_argument("next", ""))
-        problem, key = await _examine(secret, self.rules.url)
+        forwarded = self.request.headers.get_list("X-Forwarded-For")
+        address = visitor(self.request.remote_ip or "", forwarded, self.rules.dashboard_proxies)
+        if wait_s := self.guesses.begin(address):
+            self.set_status(429)
+            self.set_header("Retry-After", str(wait_s))
+            self._show("Too many keys were tried from your address. Wait a moment, then try again.", wanted)
+            return
+        problem, key, is_wrong = await _examine(secret, self.rules.url)
+        if not is_wrong:
+            self.guesses.was_none(address)
         if key is None:
             self.set_status(401)
             self._show(problem, wanted)
@@ -189,17 +200,17 @@ class HealthPage(Quiet):
 
 def plain_pages(visitors: Visitors, settings: DashboardSettings) -> list[tuple[str, Any, dict[str, Any]]]:
     """The addresses that need no log-in."""
-    shared = {"visitors": visitors, "settings": settings}
+    shared = {"visitors": visitors, "guesses": Guesses(), "settings": settings}
     pages = {"login": LoginPage, "logout": LogoutPage, "health": HealthPage}
     return [(f"/{name}", handler, shared) for name, handler in pages.items()]
 
 
-async def _examine(secret: str, url: str) -> tuple[str, Key | None]:
-    """What is wrong with a key, or the key as the API knows it."""
+async def _examine(secret: str, url: str) -> tuple[str, Key | None, bool]:
+    """What is wrong with a key, or the key as the API knows it; and whether it is one that the API does not know."""
     if not secret:
-        return "Enter an API key.", None
+        return "Enter an API key.", None, False
     if len(secret) > LONGEST_KEY or not secret.isascii() or not secret.isprintable():
-        return "This is not an API key: keys are short and have letters, digits, - and _ only.", None
+        return "This is not an API key: keys are short and have letters, digits, - and _ only.", None, False
     client = AsyncMLGuardClient(base_url=url, api_key=secret)
     try:
         key = await client.keys.current()
@@ -207,16 +218,22 @@ async def _examine(secret: str, url: str) -> tuple[str, Key | None]:
         return (
             "The API does not know this key, or it was revoked. Ask whoever runs ML Guard for another.",
             None,
+            True,
         )
     except TransportError:
-        return "The API does not answer, so the key cannot be checked. Is ML Guard running? Try again.", None
+        return (
+            "The API does not answer, so the key cannot be checked. Is ML Guard running? Try again.",
+            None,
+            False,
+        )
     except MLGuardError as error:
-        return str(error), None
+        return str(error), None, False
     finally:
         await client.close()
     if {"read", "operate", "admin"}.isdisjoint(key.scopes):
         return (
             f"The key “{key.name}” may send events only. The dashboard needs one with the scope read.",
             None,
+            False,
         )
-    return "", key
+    return "", key, False

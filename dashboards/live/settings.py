@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dashboards.live.guesses import networks
 from ml_guard.service_logs import LogFormat
+
+
+def _proxies(text: str) -> str:
+    networks(text)
+    return text
 
 
 class DashboardSettings(BaseSettings):
@@ -35,6 +41,11 @@ class DashboardSettings(BaseSettings):
         pattern=r"^[^;,\r\n]*$",
         description="Origins that may show the dashboard in a frame, separated by spaces, such as "
         "`https://intranet.example.com`; none by default. They have to be of the dashboard's own site.",
+    )
+    dashboard_proxies: Annotated[str, AfterValidator(_proxies)] = Field(
+        "",
+        description="Addresses or networks of reverse proxies, separated by commas, such as `127.0.0.1`, whose "
+        "X-Forwarded-For says who tries keys at the log-in; nobody's is believed by default.",
     )
     log_format: LogFormat = Field(
         "console", description="`json`: every line of a service's log is a JSON object."

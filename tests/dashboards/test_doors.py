@@ -36,6 +36,24 @@ def test_a_key_that_may_only_send_is_refused(product: Product) -> None:
     assert "may send events only" in answer.text
 
 
+def test_one_who_guesses_keys_waits_and_nobody_else(product: Product) -> None:
+    form, wrong = f"{product.dashboard_url}login", {"key": "mlg_nobody", "next": ""}
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as guessing:
+        answers = [
+            guessing.post(form, data=wrong, headers={"X-Forwarded-For": f"192.0.2.{i}"}) for i in range(30)
+        ]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert {answer.status_code for answer in answers} == {401, 429}
+        assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+        assert "Too many keys were tried from your address" in refused[0].text
+        while guessing.post(form, data=wrong).status_code != 429:
+            pass
+        assert guessing.post(form, data={"key": KEY, "next": ""}).status_code == 429
+        with product.client() as client:
+            secret = client.keys.create("never used", scopes=["read"]).key
+        assert httpx.post(form, data={"key": secret, "next": ""}).status_code == 303
+
+
 def test_neither_the_address_nor_the_page_nor_a_script_learns_the_key(
     page: Page, context: BrowserContext
 ) -> None:

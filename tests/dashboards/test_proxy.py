@@ -27,14 +27,17 @@ def locations(dashboard: str) -> str:
     return lines.replace("http://127.0.0.1:8501", dashboard)
 
 
-@pytest.fixture
-def published(product: Product, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def published(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address at which nginx publishes a dashboard."""
+    tmp_path = tmp_path_factory.mktemp("nginx")
     if not NGINX.exists():
         pytest.fail("this test runs nginx: install the package `nginx-light` (apt-get install nginx-light)")
     port = free_port()
     address = f"https://{HOST}:{port}{PREFIX}"
-    url, dashboard = product.start_dashboard(prefix=PREFIX, ML_GUARD_PUBLIC_URL=address)
+    url, dashboard = product.start_dashboard(
+        prefix=PREFIX, ML_GUARD_PUBLIC_URL=address, ML_GUARD_DASHBOARD_PROXIES=HOST
+    )
     certificate = trustme.CA().issue_cert(HOST)
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
     temporary = "\n".join(
@@ -94,6 +97,17 @@ def test_behind_nginx_with_tls_and_a_path_prefix_every_page_works_and_follows(
     assert {url.partition("?")[0] for url in sockets} == {f"{published.replace('https', 'wss')}/ws"}
     assert errors == []
     context.close()
+
+
+def test_behind_nginx_one_who_guesses_keys_waits_and_nobody_else(published: str) -> None:
+    form, wrong = f"{published}/login", {"key": "mlg_nobody", "next": ""}
+    transport = httpx.HTTPTransport(verify=False, local_address="127.0.0.2")
+    with httpx.Client(transport=transport) as guessing, httpx.Client(verify=False) as other:
+        assert 429 in {
+            guessing.post(form, data=wrong, headers={"X-Forwarded-For": f"192.0.2.{i}"}).status_code
+            for i in range(30)
+        }
+        assert other.post(form, data=wrong).status_code == 401
 
 
 def test_without_a_cookie_nginx_leads_to_the_log_in_below_the_prefix(published: str) -> None:
