@@ -76,7 +76,7 @@ class Fences:
         connection = await asyncpg.connect(self._fleet.database_url)
         try:
             return await connection.fetch(
-                'select "partition", epoch, next_offset, owner from ml_guard.stream_fence where topic = $1',
+                'select "partition", owner, epoch, next_offset from ml_guard.stream_fence where topic = $1',
                 self._fleet.topic,
             )
         finally:
@@ -85,7 +85,7 @@ class Fences:
     async def worked_on_by(self, *processes: subprocess.Popen[bytes]) -> dict[int, int]:
         """Wait until these have all partitions, each one at least, and each has written what it read of each of its own."""
         wanted = {process.pid for process in processes}
-        begun: dict[tuple[int, int], int] = {}
+        begun: dict[tuple[int, str], int] = {}
 
         async def worked() -> dict[int, int] | None:
             rows = await self._rows()
@@ -93,10 +93,8 @@ class Fences:
             if set(owners.values()) != wanted or len(owners) != PARTITIONS:
                 begun.clear()
                 return None
-            for row in rows:
-                begun.setdefault((row["partition"], row["epoch"]), row["next_offset"])
-            on = all(row["next_offset"] > begun[row["partition"], row["epoch"]] for row in rows)
-            return owners if on else None
+            on = [row["next_offset"] > begun.setdefault(tuple(row)[:2], row["next_offset"]) for row in rows]
+            return owners if all(on) else None
 
         try:
             found: dict[int, int] = await until(worked, f"{wanted} work on all partitions")
