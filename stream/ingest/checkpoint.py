@@ -14,11 +14,16 @@ from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.state import ModelDay, StateCache
 from stream.ingest.work import Partition, Work
+from stream.sketches import SketchError
 from stream.store import batches, catalog, client_counts, dead_letters, deletion, fence, ledger, state
 from stream.store.dead_letters import DeadLetterRow
 from stream.store.ledger import LedgerRow
 from stream.store.pool import Pool
 from stream.store.state import BinRow, SketchRow, TrafficRow
+
+
+class UnwritableError(Exception):
+    """Our own code failed to make rows of what was counted; its cause is the error."""
 
 
 @dataclass(slots=True)
@@ -38,13 +43,29 @@ class Checkpoint:
     letters: list[DeadLetterRow]
 
     @classmethod
-    def take(cls, topic: str, partition: Partition, cache: StateCache) -> Checkpoint:
-        """Everything folded up to now, as rows. Folding may go on at once."""
+    def take(cls, topic: str, partition: Partition, cache: StateCache, failpoints: Failpoints) -> Checkpoint:
+        """Everything folded up to now, as rows. Folding may go on at once.
+
+        Raises
+        ------
+        UnwritableError
+            If our own code fails on that.
+        """
+        try:
+            return cls._take(topic, partition, cache, failpoints)
+        except (MemoryError, SketchError):
+            raise
+        except Exception as error:
+            raise UnwritableError from error
+
+    @classmethod
+    def _take(cls, topic: str, partition: Partition, cache: StateCache, failpoints: Failpoints) -> Checkpoint:
         work, partition.work = partition.work, Work()
         states = list(cache.unwritten(partition.number))
         sketches: list[SketchRow] = []
         bins: list[BinRow] = []
         for day in states:
+            failpoints.failing("encoding", day.key.model_id)
             day_sketches, day_bins = day.rows()
             day.writing += 1
             sketches += day_sketches

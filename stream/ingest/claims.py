@@ -203,15 +203,26 @@ class Claims:
 
     def unreadable_state(self, partition: Partition, why: str) -> None:
         """State that its records belong to cannot be read here: stand still before them, until another claims it."""
+        self._stop(
+            partition,
+            f"state that records from offset {partition.written} on belong to cannot be read by {self._owner}: {why}. "
+            "Nothing was skipped; a worker that can read it goes on here.",
+        )
+
+    def unfoldable(self, partition: Partition, why: str) -> None:
+        """Our own code fails again and again, and on no event alone: stand still before them."""
+        self._stop(
+            partition,
+            f"records from offset {partition.written} on make this worker's own code fail ({why}), and none of their events "
+            "does so alone. Nothing was skipped: report this. A worker that is started anew tries again.",
+        )
+
+    def _stop(self, partition: Partition, reason: str) -> None:
         if partition.gone:
             return
         number = partition.number
         self.drop(number)
         if number not in self.coming_back:
-            reason = (
-                f"state that records from offset {partition.written} on belong to cannot be read by {self._owner}: {why}. "
-                "Nothing was skipped; a worker that can read it goes on here."
-            )
             self._soon(number, self._stop_here(partition, reason))
 
     def drop(self, number: int) -> None:

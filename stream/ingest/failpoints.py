@@ -1,8 +1,9 @@
-"""Where may a test kill or freeze this process, so that the worst moments are tried and not waited for?
+"""Where may a test kill or freeze this process or let its code fail, so that the worst is tried and not waited for?
 
 `ML_GUARD_FAILPOINT=after_database_commit` kills the process (SIGKILL, nothing is cleaned up) at the first passing of
 that point; `after_database_commit:3` at the third; `after_database_commit:1:freeze` stops it there (SIGSTOP) until
-somebody lets it go on. Outside production only.
+somebody lets it go on. `folding:MODEL` is a bug: whenever events of that model are folded our own code raises;
+`encoding:MODEL` whenever what was counted of them is made into rows. Outside production only.
 """
 
 from __future__ import annotations
@@ -25,17 +26,25 @@ POINTS = frozenset(
 )
 
 
+FAULTS = frozenset({"folding", "encoding"})
+
+
+class FailpointError(Exception):
+    """The bug that was asked for."""
+
+
 class Failpoints:
     """The point that is set, if any."""
 
     def __init__(self, setting: str = "", *, production: bool = False) -> None:
         name, passes, how = [*setting.split(":"), "", ""][:3]
-        if name and name not in POINTS:
+        if name and name not in POINTS | FAULTS:
             raise ValueError(
-                f"{VARIABLE}={setting}: there is no such point; there are {', '.join(sorted(POINTS))}"
+                f"{VARIABLE}={setting}: there is no such point; there are {', '.join(sorted(POINTS | FAULTS))}"
             )
         self._name = "" if production else name
-        self._left = int(passes or 1)
+        self._model = passes if name in FAULTS else ""
+        self._left = int(passes or 1) if name in POINTS else 0
         self._signal = signal.SIGSTOP if how == "freeze" else signal.SIGKILL
 
     @classmethod
@@ -50,3 +59,8 @@ class Failpoints:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), self._signal)
+
+    def failing(self, fault: str, model: str) -> None:
+        """Raise `FailpointError` here if it is set for this model."""
+        if fault == self._name and model == self._model:
+            raise FailpointError(f"{fault} of {model}")

@@ -15,6 +15,7 @@ from stream.client_reports import taken
 from stream.days import from_us, to_us
 from stream.ingest.claims import DATABASE_ERRORS
 from stream.ingest.decode import Aside, RecordReader, Records
+from stream.ingest.failpoints import Failpoints
 from stream.ingest.fold import fold
 from stream.ingest.records import PartitionBatch
 from stream.ingest.sorting import (
@@ -67,8 +68,10 @@ class Folder:
         catalog: Catalog,
         cache: StateCache,
         clock: Callable[[], datetime],
+        failpoints: Failpoints,
     ) -> None:
         self._settings = settings
+        self._failpoints = failpoints
         self._pool = pool
         self._catalog = catalog
         self._cache = cache
@@ -78,8 +81,10 @@ class Folder:
             max_features=settings.max_features, max_record_bytes=settings.max_record_bytes
         )
 
-    async def fold(self, partition: Partition, aside: Aside | None = None) -> int:
+    async def fold(self, partition: Partition, aside: Aside | None = None, *, encode: bool = False) -> int:
         """Decode and fold all that is waiting, but for events that are set aside; how many events that was.
+
+        With `encode` it is also tried whether what was counted can be made into rows.
 
         Raises
         ------
@@ -92,21 +97,26 @@ class Folder:
         if batch.lo != partition.folded:
             raise AssertionError(f"partition {batch.partition}: {batch.lo} follows {partition.folded}")
         try:
-            return await self._fold(partition, batch, aside)
+            return await self._fold(partition, batch, aside, encode)
         except NOT_OF_CONTENT:
             raise
         except Exception as error:
             raise UnfoldableError(batch) from error
 
-    async def fails(self, batch: PartitionBatch, aside: Aside) -> Exception | None:
+    async def fails(self, batch: PartitionBatch, aside: Aside, *, encode: bool = False) -> Exception | None:
         """What folding a batch on the state of the database raises; nothing is kept."""
         alone = Partition(batch.partition, batch.epoch, batch.lo, batch.lo, batch.lo)
         alone.take(batch)
         apart = Folder(
-            self._settings, self._pool, self._catalog, StateCache(self._settings.state_bytes), self._clock
+            self._settings,
+            self._pool,
+            self._catalog,
+            StateCache(self._settings.state_bytes),
+            self._clock,
+            self._failpoints,
         )
         try:
-            await apart.fold(alone, aside)
+            await apart.fold(alone, aside, encode=encode)
         except UnfoldableError as error:
             return cast(Exception, error.__cause__)
         return None
@@ -116,7 +126,9 @@ class Folder:
         records = self._reader.read(batch)
         return max(records.index, default=0) + 1
 
-    async def _fold(self, partition: Partition, batch: PartitionBatch, aside: Aside | None) -> int:
+    async def _fold(
+        self, partition: Partition, batch: PartitionBatch, aside: Aside | None, encode: bool
+    ) -> int:
         records = self._reader.read(batch, aside)
         await self._catalog.look_again(records.projects())
         again = await self._duplicates(partition, records)
@@ -126,10 +138,14 @@ class Folder:
             return 0
         self._note(partition, records, again, found)
         for group, day in zip(found.groups, states, strict=True):
+            self._failpoints.failing("folding", group.model[1])
             self.beyond += fold(day, group, self._settings.max_model_features)
             key_id = None if group.hide is None else group.hide.key_id
             partition.work.label_keys.add((group.model[0], key_id))
             partition.work.add_traffic(group)
+            if encode:
+                self._failpoints.failing("encoding", group.model[1])
+                day.try_encoding()
         partition.folded = batch.hi
         return len(records.events)
 

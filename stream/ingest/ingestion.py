@@ -12,16 +12,17 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 from aiokafka.errors import KafkaError
 
 from stream.catalog import Catalog
-from stream.ingest.checkpoint import Checkpoint
+from stream.ingest.checkpoint import Checkpoint, UnwritableError
 from stream.ingest.claims import DATABASE_ERRORS, RETRY_S, Claims, without_values
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.folding import Folder, UnfoldableError
-from stream.ingest.isolation import Isolation
+from stream.ingest.isolation import Isolation, where
 from stream.ingest.pace import Pace
 from stream.ingest.records import PartitionBatch
 from stream.ingest.state import StateCache
@@ -66,7 +67,7 @@ class Ingestion:
         self.pace = Pace(settings.checkpoint_s)
         self.measures = measures or WorkerMeasures()
         self.failpoints = failpoints or Failpoints()
-        self.folder = Folder(settings, pool, catalog, self.cache, clock)
+        self.folder = Folder(settings, pool, catalog, self.cache, clock, self.failpoints)
         self.claims = Claims(
             settings.topic, pool, self.cache, clock=clock, owner=owner, failpoints=self.failpoints
         )
@@ -118,7 +119,7 @@ class Ingestion:
             self.claims.database_failed(f"partition {partition.number}: state could not be loaded", error)
             self.claims.give_up(partition)
         except UnfoldableError as error:
-            self.claims.give_up(partition)
+            self._give_up_or_stop(partition, error.__cause__)
             await self._isolate(partition, error)
         except SketchError as error:
             self.claims.unreadable_state(partition, str(error))
@@ -143,14 +144,22 @@ class Ingestion:
             extra={"partition": partition.number},
         )
         isolation, folder = self._isolations[partition.number], self.folder
+        fails = partial(folder.fails, encode=isolation.careful(partition))
         try:
-            await isolation.failed(partition, error.batch, folder.count_of, folder.fails)
+            await isolation.failed(partition, error.batch, folder.count_of, fails)
         except DATABASE_ERRORS as gone:
             self.claims.database_failed(f"partition {partition.number}: state could not be loaded", gone)
 
+    def _give_up_or_stop(self, partition: Partition, error: BaseException | None) -> None:
+        """The partition is read again, unless that has been tried to the end."""
+        if error is not None and self._isolations[partition.number].searched_in_vain(partition):
+            self.claims.unfoldable(partition, where(error))
+        self.claims.give_up(partition, after_s=RETRY_S)
+
     async def _fold(self, partition: Partition) -> None:
-        aside = self._isolations[partition.number].still_aside(partition)
-        self.pace.folded(await self.folder.fold(partition, aside))
+        isolation = self._isolations[partition.number]
+        aside, careful = isolation.still_aside(partition), isolation.careful(partition)
+        self.pace.folded(await self.folder.fold(partition, aside, encode=careful))
         self.measures.beyond(self.folder.beyond - self._beyond)
         self._beyond = Counter(self.folder.beyond)
         self.failpoints.passing("after_fold")
@@ -202,6 +211,10 @@ class Ingestion:
                 written = None
             except UnfoldableError as error:
                 unfoldable, written = error, None
+                self._give_up_or_stop(partition, error.__cause__)
+            except UnwritableError as error:
+                written = None
+                self._be_careful(partition, error)
             except SketchError as error:
                 self.claims.unreadable_state(partition, str(error))
                 written = None
@@ -225,13 +238,25 @@ class Ingestion:
             self._evict()
             return bool(written)
 
+    def _be_careful(self, partition: Partition, error: UnwritableError) -> None:
+        """What was counted cannot be made into rows: which event does that show as soon as it is folded, if one does."""
+        cause = error.__cause__ or error
+        log.error(
+            "partition %d: what it has counted cannot be written: %s",
+            partition.number,
+            without_values(cause),
+            extra={"partition": partition.number},
+        )
+        if not self._isolations[partition.number].be_careful(partition):
+            self.claims.unfoldable(partition, where(cause))
+
     async def _write(self, partition: Partition) -> bool:
         began = time.monotonic()
         async with partition.folding:
             await self._fold(partition)
             if partition.gone or partition.folded == partition.written:
                 return False
-            taken = Checkpoint.take(self.topic, partition, self.cache)
+            taken = Checkpoint.take(self.topic, partition, self.cache, self.failpoints)
         try:
             self.failpoints.passing("before_dead_letters")
             await taken.bury(self._dead)

@@ -4,6 +4,9 @@ A failure of the code, not of the database or the broker, costs a partition its 
 again. Should they fail a third time, the batch is halved until the events are found that fail alone, on the state that
 the database holds and without keeping anything. From then on they are dead letters with the reason `internal_error`,
 to be replayed once the code is mended, and the partition goes on.
+
+What fails only where the counts are made into rows, at the checkpoint, is looked for in the same way: up to there each
+fold of the partition is careful, and tries that at once. What cannot be found so stops the partition, in a sentence.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ class Isolation:
     written: int = -1
     tries: int = 0
     searching: bool = False
+    careful_until: int = -1
+    in_vain_at: int = -1
     aside: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def still_aside(self, partition: Partition) -> Aside:
@@ -40,6 +45,21 @@ class Isolation:
         if self.aside:
             self.aside = {place: why for place, why in self.aside.items() if place[0] >= partition.written}
         return self.aside
+
+    def careful(self, partition: Partition) -> bool:
+        """Whether each fold tries to make rows of the counts, since that has failed before here."""
+        return partition.written < self.careful_until
+
+    def be_careful(self, partition: Partition) -> bool:
+        """From now on, up to where it is folded; False if that was so already, and did not help."""
+        if self.careful(partition):
+            return False
+        self.careful_until = partition.folded
+        return True
+
+    def searched_in_vain(self, partition: Partition) -> bool:
+        """Whether what fails here was looked for, and no event found."""
+        return self.in_vain_at == partition.written
 
     async def failed(
         self,
@@ -61,6 +81,7 @@ class Isolation:
         self.written = partition.written
         if self.tries < TRIES:
             return
+        place = partition.written
         found: dict[tuple[int, int], Exception] = {}
         self.searching = True
         try:
@@ -71,6 +92,8 @@ class Isolation:
             self.tries = 0
             self.aside |= {place: where(error) for place, error in found.items()}
             _tell(partition.number, found)
+        else:
+            self.in_vain_at = place
 
     async def _search_records(
         self,
@@ -123,13 +146,10 @@ class Isolation:
 
 
 def where(error: BaseException) -> str:
-    """What an error was and where, without its message, which may hold values of events."""
+    """What an error was, where, and at which feature, without its message, which may hold values of events."""
     frames = traceback.extract_tb(error.__traceback__)
-    return (
-        f"{type(error).__name__} in {frames[-1].name}, line {frames[-1].lineno}"
-        if frames
-        else type(error).__name__
-    )
+    place = [f"in {frames[-1].name}, line {frames[-1].lineno}"] if frames else []
+    return ", ".join([" ".join([type(error).__name__, *place]), *getattr(error, "__notes__", ())])
 
 
 def _tell(number: int, found: dict[tuple[int, int], Exception]) -> None:

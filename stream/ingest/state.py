@@ -175,6 +175,12 @@ class ModelDay:
         """How much memory it takes, about."""
         self.nbytes = 2_000 + sum(feature.nbytes for feature in self.features.values())
 
+    def try_encoding(self) -> None:
+        """Raise what `rows` would; nothing counts as written."""
+        for (name, kind), feature in self.features.items():
+            if feature.dirty:
+                self._encoded(name, kind, feature)
+
     def rows(self) -> tuple[list[SketchRow], list[BinRow]]:
         """What has changed since it was last asked, as rows; it then counts as written."""
         sketches = [
@@ -191,7 +197,7 @@ class ModelDay:
             if not feature.dirty:
                 continue
             feature.dirty = False
-            sketches.append(self._feature_row(name, kind, feature))
+            sketches.append(self._encoded(name, kind, feature))
             if feature.counts is not None and self.baseline_version is not None:
                 counts = pg_array(feature.counts.tolist())
                 key = self.key
@@ -211,6 +217,13 @@ class ModelDay:
         self.dirty = False
         self.measure()
         return sketches, counters
+
+    def _encoded(self, name: str, kind: Kind, feature: FeatureState) -> SketchRow:
+        try:
+            return self._feature_row(name, kind, feature)
+        except Exception as error:
+            error.add_note(f"feature {name} of {self.key.model_id}/{self.key.endpoint}")
+            raise
 
     def _feature_row(self, name: str, kind: Kind, feature: FeatureState) -> SketchRow:
         sketch = feature.sketch

@@ -13,6 +13,7 @@ NATIVE = "tests/chaos/test_native_races.py"
 DATABASE = "tests/chaos/test_database.py"
 BROKER = "tests/chaos/test_broker.py"
 LOGS = "tests/chaos/test_logs.py"
+STOPPED = "tests/ingest/test_stopped_partitions.py"
 CLOCKS = "tests/chaos/test_clocks.py"
 POISON = "tests/ingest/test_poison.py"
 ISOLATION = "tests/ingest/test_isolation.py"
@@ -190,6 +191,13 @@ FAULTS = (
         "an event that makes the worker's own code fail",
         "G5",
         f"{ISOLATION}::test_events_that_our_own_code_fails_on_are_buried_and_all_others_count",
+        "tests/ingest/test_worker_process.py::test_dead_letters_are_in_their_topic_with_the_original_bytes",
+    ),
+    _fault(
+        "counts that the worker's own code fails to write",
+        "G5",
+        f"{ISOLATION}::test_events_whose_counts_cannot_be_written_are_found_and_buried_as_well",
+        f"{ISOLATION}::test_what_no_event_fails_on_alone_stops_its_partition_in_a_sentence",
     ),
     _fault(
         "a flood of poison",
@@ -272,6 +280,12 @@ FAULTS = (
         "the topic created anew, and shrunk",
         "G6",
         f"{LOGS}::test_a_topic_that_was_made_anew_stops_every_partition_until_it_is_accepted",
+    ),
+    _fault(
+        "workers with two topics over one database",
+        "G6",
+        f"{STOPPED}::test_of_two_first_workers_with_two_topics_one_reads_and_closes",
+        f"{NATIVE}::test_of_two_first_claims_with_two_topics_one_waits_for_the_other_and_is_refused",
     ),
     _fault("the topic grown", "G6", f"{LOGS}::test_partitions_that_a_topic_gains_are_read_from_their_start"),
     _fault(

@@ -40,6 +40,7 @@ from tests.chaos.faults import (
     OUTBOX,
     POISON,
     STATE,
+    STOPPED,
     WORKERS,
 )
 
@@ -177,6 +178,20 @@ GUARDS = (
         f"{ISOLATION}::test_events_that_our_own_code_fails_on_are_buried_and_all_others_count",
     ),
     Guard(
+        "folds try what a checkpoint has failed on",
+        "stream/ingest/ingestion.py",
+        "if not self._isolations[partition.number].be_careful(partition):",
+        "if True:",
+        f"{ISOLATION}::test_events_whose_counts_cannot_be_written_are_found_and_buried_as_well",
+    ),
+    Guard(
+        "a partition whose failure shows at no event stops",
+        "stream/ingest/isolation.py",
+        "return self.in_vain_at == partition.written",
+        "return False",
+        f"{ISOLATION}::test_what_no_event_fails_on_alone_stops_its_partition_in_a_sentence",
+    ),
+    Guard(
         "dead letters that wait for the broker are bounded",
         "stream/ingest/ingestion.py",
         "or partition.work.dead_bytes > DEAD_BYTES",
@@ -238,6 +253,27 @@ GUARDS = (
         '"timescaledb.max_tuples_decompressed_per_dml_transaction": "0",',
         '"timescaledb.max_tuples_decompressed_per_dml_transaction": "100",',
         "tests/sql/test_compression.py::test_late_traffic_beyond_the_decompression_limit_is_added_by_workers",
+    ),
+    Guard(
+        "a database is of one topic: who claims sees that",
+        "stream/ingest/claims.py",
+        "            await require_topic(connection, self.topic)\n",
+        "",
+        f"{STOPPED}::test_of_two_first_workers_with_two_topics_one_reads_and_closes",
+    ),
+    Guard(
+        "a database is of one topic: who closes sees that",
+        "stream/closing/close.py",
+        "            await require_topic(connection, self.topic)\n            current",
+        "            current",
+        f"{STOPPED}::test_of_two_first_workers_with_two_topics_one_reads_and_closes",
+    ),
+    Guard(
+        "first claims of two topics take turns",
+        "stream/ingest/claims.py",
+        "            await take_turns(connection)\n",
+        "",
+        f"{NATIVE}::test_of_two_first_claims_with_two_topics_one_waits_for_the_other_and_is_refused",
     ),
     Guard(
         "a log that was made anew does not fit its fence",

@@ -17,7 +17,7 @@ from bench.events import PROJECTS, make_projects, produce
 from bench.fleet import Fleet
 from stream.closing import close
 from stream.ingest.failpoints import VARIABLE
-from stream.store import batches, deletion
+from stream.store import batches, deletion, fence
 from stream.store.lease import CLOSER, Lease, LeaseLostError, take
 from stream.store.pool import Connection, connect
 from stream.store.purge import purge_day
@@ -51,6 +51,31 @@ async def waits(url: str) -> None:
         return bool(await value(url, WAITING))
 
     await until(waiting, "one waits for the other", 20)
+
+
+async def test_of_two_first_claims_with_two_topics_one_waits_for_the_other_and_is_refused(
+    make_bench: MakeBench, native_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one: Bench = await make_bench()
+    other: Bench = await make_bench(topic="other")
+    inside, go_on, claim = asyncio.Event(), asyncio.Event(), fence.claim
+
+    async def held(*arguments: Any, **named: Any) -> Any:
+        found = await claim(*arguments, **named)
+        inside.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(fence, "claim", held)
+    first = asyncio.ensure_future(one.claim())
+    await inside.wait()
+    second = asyncio.ensure_future(other.claim())
+    await waits(native_url)
+    go_on.set()
+    assert set((await first).values()) == {0}
+    assert set((await second).values()) == {None}
+    assert "ML_GUARD_TOPIC is other" in str(other.ingestion.claims.refused)
+    assert await one.value("select count(distinct topic) from ml_guard.stream_fence") == 1
 
 
 async def test_a_claim_that_meets_a_checkpoint_waits_for_it_and_reads_on_behind(

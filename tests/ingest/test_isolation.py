@@ -11,7 +11,8 @@ from stream.ingest import decode, folding
 from stream.ingest.decode import WHOLE, Aside
 from stream.ingest.isolation import TRIES, Isolation
 from stream.ingest.records import PartitionBatch
-from stream.ingest.work import Partition
+from stream.ingest.work import Partition, Work
+from stream.sketches import CategorySketch
 from tests.ingest.conftest import Bench, FakeLogs, batch, event
 from tests.ingest.test_poison import rolled_up
 
@@ -94,6 +95,80 @@ async def test_what_fails_by_chance_is_read_again_and_buries_nothing(
     await read_all(worker)
     assert await worker.events() == 10
     assert worker.dead.letters == []
+
+
+async def test_events_whose_counts_cannot_be_written_are_found_and_buried_as_well(
+    worker: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = CategorySketch.to_bytes
+
+    def to_bytes(sketch: CategorySketch) -> bytes:
+        for item in sketch.items():
+            if item.label == "Jane Doe":
+                raise ZeroDivisionError(item.label)
+        return real(sketch)
+
+    monkeypatch.setattr(CategorySketch, "to_bytes", to_bytes)
+    singles = [event(features={"c": f"c{i % 7}"}) for i in range(1_500)]
+    bad = event(features={"c": "Jane Doe"})
+    singles[40] = singles[1_100] = bad
+    worker.logs.append(0, *singles, batch(*[event()] * 5, bad, event(), batch_id="b"))
+    worker.logs.append(1, event())
+    await read_all(worker)
+    await read_all(worker, 1)
+    assert sorted((letter.offset, letter.index) for letter in worker.dead.letters) == [
+        (40, 0), (1_100, 0), (1_500, 5)
+    ]  # fmt: skip
+    assert {(letter.reason, letter.payload) for letter in worker.dead.letters} == {("internal_error", bad)}
+    assert all(letter.detail.endswith("feature c of m/predict") for letter in worker.dead.letters)
+    assert await worker.events() == await rolled_up(worker) == 1_498 + 6 + 1
+    assert await worker.ledger() == [("p", 1_505 + 3, 3, 0)]
+    assert "what it has counted cannot be written: ZeroDivisionError at to_bytes" in caplog.text
+    assert "Jane Doe" not in caplog.text
+
+
+@pytest.mark.parametrize("stage", ["fold", "rows"])
+async def test_what_no_event_fails_on_alone_stops_its_partition_in_a_sentence(
+    worker: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stage: str
+) -> None:
+    """A bug that only what is in memory has: the search, which begins with what is stored, does not see it."""
+    real_fold, real_rows = folding.fold, Work.traffic_rows
+
+    def fold(state: Any, group: Any, most: int) -> Any:
+        if stage == "fold" and state.events >= 5 and group.model[1] == "m":
+            raise ZeroDivisionError("Jane Doe")
+        return real_fold(state, group, most)
+
+    def traffic_rows(work: Work) -> Any:
+        if stage == "rows" and ("p", "m", "predict") in work.models:
+            raise ZeroDivisionError("Jane Doe")
+        return real_rows(work)
+
+    monkeypatch.setattr(folding, "fold", fold)
+    monkeypatch.setattr(Work, "traffic_rows", traffic_rows)
+    worker.logs.append(0, *[event()] * 5, *[event()] * 5)
+    worker.logs.append(1, *[event(model_id="good")] * 3)
+    claims = worker.ingestion.claims
+    async with asyncio.timeout(40):
+        while 0 not in claims.stopped:
+            await worker.settle()
+            if 0 in claims.partitions:
+                await worker.read(0, hi=5)
+                await worker.ingestion._fold_or_give_up(claims.partitions[0])
+                if 0 in claims.partitions and claims.partitions[0].next_offset == 5:
+                    await worker.read(0)
+            await worker.settle()
+            if 0 in claims.partitions:
+                await worker.checkpoint(0)
+    said = await worker.value("select stopped_reason from ml_guard.stream_fence where partition = 0")
+    assert said == claims.stopped[0]
+    place = {"fold": "fold", "rows": "traffic_rows"}[stage]
+    assert f"from offset 0 on make this worker's own code fail (ZeroDivisionError in {place}, line " in said
+    assert "Jane Doe" not in said + caplog.text
+    assert (worker.dead.letters, await worker.events()) == ([], 0)
+    await worker.read(1)
+    assert await worker.checkpoint(1) == [True]
+    assert await worker.events() == 3
 
 
 async def test_events_that_fail_only_together_go_together() -> None:

@@ -73,18 +73,25 @@ async def test_a_worker_that_is_told_to_end_writes_what_it_has_and_the_other_goe
 
 
 async def test_dead_letters_are_in_their_topic_with_the_original_bytes(fleet: Fleet) -> None:
-    fleet.start()
+    """Those too that a bug of ours fails on, while it folds them or while it writes what they came to."""
     bad = b'{"project_id": "kills_a", "model_id": "churn", "latency_ms": "slow"}'
+    bug = b'{"project_id": "kills_a", "model_id": "bug"}'
+    folding = fleet.start(ML_GUARD_FAILPOINT="folding:bug")
     async with started(AIOKafkaProducer(bootstrap_servers=fleet.kafka)) as producer:
-        for value in (event_json(0), bad, b"\xff\xfe"):
+        for value in (event_json(0), bad, b"\xff\xfe", bug, event_json(1)):
             await producer.send_and_wait(fleet.topic, value, partition=2)
-    await fleet.drained()
+        await fleet.drained()
+        assert fleet.terminate(folding) == 0
+        encoding = fleet.start(ML_GUARD_FAILPOINT="encoding:bug")
+        for value in (event_json(2), bug, event_json(3)):
+            await producer.send_and_wait(fleet.topic, value, partition=3)
+        await fleet.drained()
     consumer = AIOKafkaConsumer(
         f"{fleet.topic}.dead", bootstrap_servers=fleet.kafka, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
-        letters = [await asyncio.wait_for(consumer.getone(), 15) for _ in range(2)]
+        letters = [await asyncio.wait_for(consumer.getone(), 15) for _ in range(4)]
     finally:
         await consumer.stop()
     found = {letter.key: letter for letter in letters}
@@ -93,6 +100,22 @@ async def test_dead_letters_are_in_their_topic_with_the_original_bytes(fleet: Fl
     headers = dict(first.headers)
     assert (headers["reason"], headers["project_id"]) == (b"invalid_event", b"kills_a")
     assert found[f"{fleet.topic}/2/2/0".encode()].value == b"\xff\xfe"
+    for place, worker in (("2/3", folding), ("3/1", encoding)):
+        letter = found[f"{fleet.topic}/{place}/0".encode()]
+        assert (letter.value, dict(letter.headers)["reason"]) == (bug, b"internal_error")
+        offset = place[2:]
+        assert f"1 events make this worker's own code fail, the first at offset {offset}" in fleet.log_of(
+            worker
+        )
+    connection = await asyncpg.connect(fleet.database_url)
+    try:
+        assert (
+            await connection.fetchval("select sum(n)::int from ml_guard.day_sketch where kind = 'events'")
+            == 4
+        )
+        assert await imbalances(connection) == []
+    finally:
+        await connection.close()
 
 
 async def test_transactions_control_records_and_all_hold_nothing_back(fleet: Fleet) -> None:
