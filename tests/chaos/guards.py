@@ -178,6 +178,13 @@ GUARDS = (
         f"{ISOLATION}::test_events_that_our_own_code_fails_on_are_buried_and_all_others_count",
     ),
     Guard(
+        "an event that our own code fails on is looked for and buried",
+        "stream/ingest/isolation.py",
+        "if self.tries < TRIES:",
+        "if True:",
+        "tests/ingest/test_worker_process.py::test_dead_letters_are_in_their_topic_with_the_original_bytes",
+    ),
+    Guard(
         "folds try what a checkpoint has failed on",
         "stream/ingest/ingestion.py",
         "if not self._isolations[partition.number].be_careful(partition):",
