@@ -216,6 +216,12 @@ FAULTS = (
         "tests/api/test_bridge.py::test_a_body_without_a_length_is_held_to_the_limit_too",
     ),
     _fault(
+        "one project's large requests, more than the bridge can judge",
+        "G9, G11",
+        "tests/api/test_bridge.py"
+        "::test_a_project_that_floods_with_large_requests_is_refused_and_another_is_taken_soon",
+    ),
+    _fault(
         "more requests than the bridge can judge",
         "G1, G9",
         "tests/api/test_bridge.py"

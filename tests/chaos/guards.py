@@ -107,6 +107,14 @@ GUARDS = (
         "tests/api/test_bridge_outage.py::test_a_broker_that_was_killed_and_came_back_loses_nothing_answered_ok",
     ),
     Guard(
+        "each project has a line of its own at the bridge",
+        "api/bridge/bridge.py",
+        "self._lines.turn(len(raws), holder)",
+        'self._lines.turn(len(raws), "")',
+        "tests/api/test_bridge.py"
+        "::test_a_project_that_floods_with_large_requests_is_refused_and_another_is_taken_soon",
+    ),
+    Guard(
         "requests that wait too long let no more in",
         "api/bridge/turns.py",
         "if self._turns.waited_s(holder) > LONGEST_S:",
