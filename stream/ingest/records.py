@@ -6,6 +6,7 @@ It follows `aiokafka.consumer.fetcher.PartitionRecords` step by step, aborted tr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,7 +107,7 @@ def unpack(fetched: Any) -> PartitionBatch:
     appended_ms: list[int] = []
     reports: dict[int, bytes] = {}
     refused: dict[int, str] = {}
-    nbytes = 0
+    nbytes, now_ms = 0, int(time.time() * 1000)
     records = fetched._records
     while records.has_next() and nbytes < PLAIN_BYTES:
         batch, data = records.next_with_bytes()
@@ -136,7 +137,8 @@ def unpack(fetched: Any) -> PartitionBatch:
         if batch.timestamp_type == _LOG_APPEND_TIME:
             appended_ms.extend([batch.max_timestamp] * len(found))
         else:
-            appended_ms.extend([record.timestamp for record in found])
+            # A producer's word, which may be nanoseconds: nothing has arrived before there was time, or after now.
+            appended_ms.extend([min(max(record.timestamp or 0, 0), now_ms) for record in found])
         position = batch.next_offset
     fetched.next_fetch_offset = position
     return PartitionBatch(

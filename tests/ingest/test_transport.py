@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -23,7 +24,13 @@ CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
 def encoded(
-    base: int, values: list[bytes | None], *, transactional: int = 0, producer: int = -1, codec: int = 0
+    base: int,
+    values: list[bytes | None],
+    *,
+    transactional: int = 0,
+    producer: int = -1,
+    codec: int = 0,
+    at: int = 1_000,
 ) -> bytearray:
     """A batch of the log as the broker sends it."""
     builder = DefaultRecordBatchBuilder(
@@ -36,7 +43,7 @@ def encoded(
         batch_size=1 << 23,
     )
     for position, value in enumerate(values):
-        builder.append(position, 1_000 + position, None, value, [])
+        builder.append(position, at + position, None, value, [])
     batch = builder.build()
     batch[0:8] = base.to_bytes(
         8, "big"
@@ -60,6 +67,13 @@ def test_a_fetch_becomes_parallel_lists() -> None:
 def test_a_fetch_that_begins_inside_a_batch_leaves_out_what_was_read() -> None:
     batch = unpack(fetched(bytes(encoded(10, [b"a", b"b", b"c"])), 12))
     assert (batch.lo, batch.hi, list(batch.offsets), batch.values) == (12, 13, [12], [b"c"])
+
+
+@pytest.mark.parametrize("at", [10**18, 10**13, -1, -(10**15)])
+def test_an_arrival_that_a_producer_claims_is_one_that_there_may_have_been(at: int) -> None:
+    """In a topic that takes producers' times, nanoseconds say; no date of ours reaches so far."""
+    (arrival,) = unpack(fetched(bytes(encoded(0, [b"a"], at=at)), 0)).appended_ms
+    assert arrival == 0 if at < 0 else 0 <= time.time() * 1000 - arrival < 600_000
 
 
 def test_aborted_transactions_are_passed_over() -> None:
