@@ -29,6 +29,9 @@ from typing import IO, Literal
 import msgspec
 
 FORMAT = 1
+MANIFEST_BYTES = 16 << 20
+ROW_BYTES = 64 << 20
+"""The most that is read of each into memory; what a zip unpacks to is the word of whoever made it."""
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 1 << 20
 PIECE_BYTES = 4 << 20
@@ -38,6 +41,14 @@ LEVEL = 3
 """Of compression: sketches shrink to less than half either way, and higher levels take twice as long."""
 
 
+_UNREADABLE = (
+    KeyError,
+    OSError,
+    EOFError,
+    RuntimeError,  # encrypted; of a kind that is not known; nested beyond all measure
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -91,7 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def schema(self) -> int:
         """The number of the newest migration."""
-        return max(migration.number for migration in self.migrations)
+        return max((migration.number for migration in self.migrations), default=0)
 
     @property
     def rows(self) -> int:
@@ -215,7 +226,8 @@ def opened(path: Path) -> Iterator[ArchiveReader]:
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     try:
-        data = archive.read(MANIFEST)
+        with archive.open(MANIFEST) as text:
+            data = text.read(MANIFEST_BYTES)
         found = msgspec.json.decode(data)
         known = found.get("format") if isinstance(found, dict) else None
         if isinstance(known, int) and known != FORMAT:
@@ -223,20 +235,24 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
                 f"{path} has format {known}, this ML Guard reads {FORMAT}: use the version that wrote it, or a newer one"
             )
         return msgspec.json.decode(data, type=Manifest)
-    except (KeyError, zipfile.BadZipFile, zlib.error, msgspec.MsgspecError) as error:
+    except (*_UNREADABLE, msgspec.MsgspecError) as error:
         raise BrokenArchiveError(
             f"{path} is not an archive of ML Guard: its manifest cannot be read"
         ) from error
 
 
 def _check(path: Path, archive: zipfile.ZipFile, table: Table) -> None:
-    sha256, rows = hashlib.sha256(), 0
+    sha256, rows, row = hashlib.sha256(), 0, 0
     try:
         with archive.open(_member(table.name)) as text:
             while chunk := text.read(CHUNK_BYTES):
                 sha256.update(chunk)
-                rows += chunk.count(b"\n")
-    except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                ends = chunk.count(b"\n")
+                rows += ends
+                row = len(chunk) + (0 if ends else row)
+                if row > ROW_BYTES:
+                    raise EOFError
+    except _UNREADABLE as error:
         raise BrokenArchiveError(
             f"{path} is damaged at table {table.name}: take another copy of it"
         ) from error

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from ml_guard.cli.app import run
+from stream.archive import file
 from stream.archive.file import (
     ArchiveError,
     ArchiveVersionError,
@@ -245,6 +246,49 @@ async def test_an_export_that_holds_more_than_its_project_is_refused_and_nothing
             name: await connection.fetchval(f'select count(*) from ml_guard."{name}"') for name in everything
         }
     await connection.close()
+
+
+HEAD: dict[str, object] = {
+    "format": 1, "kind": "export", "project_id": "w", "made_at": "2025-01-01T00:00:00Z", "made_by": "x",
+    "migrations": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"),
+    [
+        (b"[" * 200_000, b""),
+        (b" " * 2_000_000, b""),
+        (b"{}", b""),
+        (b"row", b"x" * 3_000_000 + b"\n"),
+        (b"encrypted", b""),
+        (b"packed otherwise", b""),
+    ],
+)
+def test_no_zip_takes_memory_or_ends_in_anything_but_a_sentence(
+    manifest: bytes, text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made it may have written into it whatever they liked."""
+    monkeypatch.setattr(file, "MANIFEST_BYTES", 1_000_000)
+    monkeypatch.setattr(file, "ROW_BYTES", 2_000_000)
+    path = tmp_path / "x.zip"
+    held = {
+        "name": "project",
+        "columns": ["project_id"],
+        "rows": 1,
+        "sha256": hashlib.sha256(text).hexdigest(),
+    }
+    good = json.dumps(HEAD | {"tables": [held]})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("project.copy", text or b"w\n")
+        archive.writestr("manifest.json", manifest if manifest[:1] in b"[ {" else good)
+    data = bytearray(path.read_bytes())
+    last = data.rfind(b"PK\x01\x02")
+    data[last + 8] |= manifest == b"encrypted"
+    data[last + 10] = 99 if manifest == b"packed otherwise" else data[last + 10]
+    path.write_bytes(data)
+    with pytest.raises(BrokenArchiveError), opened(path):
+        pass
 
 
 def with_rows(path: Path, to: Path, table: str, columns: list[str], rows: bytes) -> Path:
