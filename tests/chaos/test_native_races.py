@@ -70,9 +70,12 @@ async def test_of_two_first_claims_with_two_topics_one_waits_for_the_other_and_i
     first = asyncio.ensure_future(one.claim())
     await inside.wait()
     second = asyncio.ensure_future(other.claim())
-    await waits(native_url)
-    go_on.set()
-    assert set((await first).values()) == {0}
+    try:
+        await waits(native_url)
+    finally:
+        go_on.set()
+        places = await first
+    assert set(places.values()) == {0}
     assert set((await second).values()) == {None}
     assert "ML_GUARD_TOPIC is other" in str(other.ingestion.claims.refused)
     assert await one.value("select count(distinct topic) from ml_guard.stream_fence") == 1
