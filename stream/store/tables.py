@@ -217,26 +217,34 @@ async def begin_restore(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 
 
 async def end_restore(connection: asyncpg.Connection[asyncpg.Record], sequences_at: dict[str, int]) -> None:
-    """Set in order what the restored rows alone would leave open; the last statements of a restore's transaction."""
+    """Set in order what the restored rows alone would leave open; the last statements of a restore's transaction.
+
+    Workers and readers of the database that was lost may hold numbers that were given after the backup: milliseconds
+    are beyond all of them.
+    """
     await connection.execute("insert into ml_guard.api_key select * from kept_key on conflict do nothing")
+    beyond = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint")
     await connection.execute(
         """update ml_guard.stream_fence f set owner = null, heartbeat_at = null,
-               epoch = 1 + greatest(f.epoch, (select k.epoch from kept_fence k
-                                               where k.topic = f.topic and k."partition" = f."partition"))"""
+               epoch = greatest($1, 1 + greatest(f.epoch, (select k.epoch from kept_fence k
+                                                            where k.topic = f.topic and k."partition" = f."partition")))""",
+        beyond,
     )
     await connection.execute(
-        """update ml_guard.lease set epoch = 1 + greatest(epoch, (select lease from kept_mark)), holder = null,
-               expires_at = '-infinity'"""
+        """update ml_guard.lease set epoch = greatest($1, 1 + greatest(epoch, (select lease from kept_mark))),
+               holder = null, expires_at = '-infinity'""",
+        beyond,
     )
     await connection.execute(
-        "update ml_guard.catalog set generation = 1 + greatest(generation, (select k.generation from kept_mark k))"
+        """update ml_guard.catalog
+              set generation = greatest($1, 1 + greatest(generation, (select k.generation from kept_mark k)))""",
+        beyond,
     )
     for name, value in sequences_at.items():
         await connection.execute("select setval(format('ml_guard.%I', $1::text)::regclass, $2)", name, value)
-    # Who follows results may have seen numbers that were given after the backup: milliseconds are beyond all of them.
     await connection.execute(
-        """select setval('ml_guard.result_change', greatest(last_value, (extract(epoch from now()) * 1000)::bigint))
-             from ml_guard.result_change"""
+        "select setval('ml_guard.result_change', greatest(last_value, $1)) from ml_guard.result_change",
+        beyond,
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -48,6 +49,16 @@ async def lose(url: str) -> None:
         await connection.close()
 
 
+async def marks(connection: asyncpg.Connection[Any] | asyncpg.Pool[Any]) -> list[int]:
+    """By what running workers know that something is not theirs any more, or new."""
+    rows = await connection.fetch(
+        """select 'fence' || "partition" as mark, epoch as number from ml_guard.stream_fence
+           union all select 'lease' || name, epoch from ml_guard.lease
+           union all select 'catalog', generation from ml_guard.catalog order by mark"""
+    )
+    return [row["number"] for row in rows]
+
+
 def texts(path: Path) -> dict[str, list[bytes]]:
     """Every row of an archive, in order."""
     with opened(path) as archive:
@@ -65,7 +76,6 @@ async def test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke(
     owner = await asyncpg.connect(url)
     for table in ("day_sketch", "bin_count", "traffic_minute"):
         assert await compress(owner, table)  # as days of two weeks ago are
-    await owner.close()
     held = await take(url, path, progress=lambda done, total: steps.append((done, total)))
     assert steps[-1] == (held.rows, held.rows) != (0, 0)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -75,17 +85,21 @@ async def test_a_backup_and_what_kafka_holds_equal_the_run_that_never_broke(
     await finishes(product)
     async with product.worker.pool.acquire() as connection:
         unbroken = await contents(connection)
-        fences = await connection.fetch('select "partition", epoch from ml_guard.stream_fence order by 1')
         seen = await connection.fetchval("select max(change_id) from ml_guard.metric_day")
     assert [row["revision"] for row in map(json.loads, unbroken["metric_day"])] == [1, 2, 1]
+    await owner.execute("update ml_guard.stream_fence set epoch = epoch + 5")
+    await owner.execute("update ml_guard.lease set epoch = epoch + 5")
+    await owner.execute("update ml_guard.catalog set generation = generation + 5")
+    given = await marks(owner)
+    await owner.close()
 
     await lose(url)
     assert await restore(url, path) == held
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         minutes = await pool.fetchval("select sum(requests)::bigint from ml_guard.traffic_minute")
         assert await pool.fetchval("select sum(requests)::bigint from ml_guard.traffic_day_utc") == minutes
-        epochs = await pool.fetch('select "partition", epoch from ml_guard.stream_fence order by 1')
-    assert all(new["epoch"] > old["epoch"] for new, old in zip(epochs, fences, strict=True))
+        restored = await marks(pool)
+    assert all(new > old for new, old in zip(restored, given, strict=True))
     # Partition 0's log begins behind its fence, as if the retention had passed it: it stands still and names the gap.
     logs.first[0] = fence + 4
     stopped = await resumed(make_bench, logs, noon)
