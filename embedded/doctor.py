@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from embedded import status
@@ -49,7 +50,12 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which one rests on the other."""
     ends = await _guarded("broker", lambda: _end_offsets(settings), "is Kafka running? `ml-guard status`")
-    findings = [_broker(settings, ends), *(_topics(settings, ends) if isinstance(ends, dict) else [])]
+    findings = [_broker(settings, ends)]
+    if isinstance(ends, dict):
+        findings += _topics(settings, ends)
+        if ends[settings.topic]:
+            whose = await _guarded("times of records", lambda: _times(settings), "see docs/event.md")
+            findings += [whose] if whose is not None else []
     connection = await _guarded("database", lambda: _connect(settings), "is it running? `ml-guard status`")
     if isinstance(connection, Finding):
         return [*findings, connection, *await _api(settings)]
@@ -145,6 +151,31 @@ def _topics(settings: Settings, ends: Ends) -> list[Finding]:
             Finding(f"topic {topic}", bool(partitions), seen, "`ml-guard migrate --topics` creates it")
         )
     return found
+
+
+async def _times(settings: Settings) -> Finding | None:
+    """Whose clock dates the records of events; nothing where this login may not ask."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, settings.topic)])
+    finally:
+        await admin.close()
+    values = {
+        entry[0]: entry[1] for answer in answers for *_, entries in answer.resources for entry in entries
+    }
+    kind = values.get("message.timestamp.type")
+    if kind is None:
+        return None
+    return Finding(
+        "times of records",
+        kind == "LogAppendTime",
+        "the broker's"
+        if kind == "LogAppendTime"
+        else f"{settings.topic} takes those of its producers ({kind}): "
+        "a producer whose clock is wrong decides how long a retry is known, and what is too far ahead",
+        f"kafka-configs.sh --alter --topic {settings.topic} --add-config message.timestamp.type=LogAppendTime",
+    )
 
 
 async def _database(connection: Any, settings: Settings, ends: Ends) -> list[Finding]:
