@@ -21,8 +21,9 @@ LARGE = 100
 """Events from which on a request waits for its turn: judging fewer costs less than the turn."""
 LARGE_BYTES = 16_384
 """A body that says to be so large is not read while its line lets nobody in."""
-LOOKS = 10
-"""At what has come, between two turns. A look takes one new connection and one piece of each body."""
+LOOKS = 9
+"""At what has come, between two turns; two more are in the handing over. A look takes one new connection and one piece of
+each body."""
 
 
 class Lines:
