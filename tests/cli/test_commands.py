@@ -108,6 +108,11 @@ def test_features_prints_the_most_frequent_labels(api: FakeApi, typed: Type) -> 
         "/features/daily", row | {"top": [{"label": "CA", "count": 7}, {"label": "US", "count": 2}]}
     )
     assert "CA 7, US 2" in typed("features", "--feature", "country").out
+    row |= {"top": [{"label": "CA", "count": 7}], "exact": False, "not_kept": 1_200, "label_error": 3}
+    api.give_list("/features/daily", row)
+    said = " ".join(typed("features").out.split())
+    assert "of at most 1,200 values the label is not kept" in said
+    assert typed("features", "--json").json[0]["label_error"] == 3
 
 
 def test_an_empty_listing_is_a_sentence(api: FakeApi, typed: Type) -> None:
