@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 
+import asyncpg
 from aiokafka.errors import KafkaError
 
 from stream.catalog import Catalog
@@ -206,15 +207,15 @@ class Ingestion:
             except (FenceLostError, DuplicateBatchError, ProjectChangedError) as error:
                 log.warning("%s", error)
                 written = None
+            except (UnwritableError, asyncpg.DataError) as error:  # which no second try makes good
+                written = None
+                self._be_careful(partition, error)
             except (*DATABASE_ERRORS, KafkaError) as error:
                 self.claims.database_failed(f"partition {partition.number}: its checkpoint failed", error)
                 written = None
             except UnfoldableError as error:
                 unfoldable, written = error, None
                 self._give_up_or_stop(partition, error.__cause__)
-            except UnwritableError as error:
-                written = None
-                self._be_careful(partition, error)
             except SketchError as error:
                 self.claims.unreadable_state(partition, str(error))
                 written = None
@@ -238,7 +239,7 @@ class Ingestion:
             self._evict()
             return bool(written)
 
-    def _be_careful(self, partition: Partition, error: UnwritableError) -> None:
+    def _be_careful(self, partition: Partition, error: UnwritableError | asyncpg.DataError) -> None:
         """What was counted cannot be made into rows: which event does that show as soon as it is folded, if one does."""
         cause = error.__cause__ or error
         log.error(

@@ -12,6 +12,9 @@ import asyncpg
 
 from stream.store.pool import Connection
 
+SCOPES = ("ingest", "read", "operate", "admin")
+NO_TABLE = asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError
+
 PREFIX = "mlg_"
 """So that secret scanners and people recognise a key that leaked."""
 
@@ -66,6 +69,15 @@ async def create(
     )
     assert row is not None
     return _key(row), secret
+
+
+async def create_in(database_url: str, name: str, scopes: Sequence[str]) -> tuple[Key, str]:
+    """Add a key for every project by a connection of its own, where there is no key yet to ask the API with."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await create(connection, name, scopes, None)
+    finally:
+        await connection.close()
 
 
 async def find(connection: Connection, sha256: bytes) -> Key | None:

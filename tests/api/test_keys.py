@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.api.conftest import Door
 
@@ -67,3 +71,24 @@ def test_scopes_imply_the_smaller_ones_and_ingest_reads_nothing(door: Door) -> N
     for scope, may_read in (("ingest", 403), ("read", 200), ("operate", 200), ("admin", 200)):
         with door.client(door.key([scope], [project])) as client:
             assert client.get("/models").status_code == may_read, scope
+
+
+def test_the_first_key_is_made_by_the_owner_of_the_database_without_one(door: Door) -> None:
+    command = [Path(sys.executable).parent / "ml-guard", "key", "create", "me", "--in-database"]
+    environment = {**os.environ, "ML_GUARD_DATABASE_URL": door.owners_url, "ML_GUARD_ENV": "production"}
+
+    def typed(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=False)
+
+    made = typed("--scope", "admin")
+    assert (made.returncode, made.stderr.strip()) == (0, "Keep it now: it cannot be shown again.")
+    with door.client(made.stdout.strip()) as client:
+        assert client.get("/keys/current").json()["project_ids"] is None
+        assert client.post("/projects", json={"project_id": "of-the-first-key", "zone": "UTC"}).is_success
+    for wrong, why in (
+        ("--scope=root", "there is no scope root"),
+        ("--project=shop", "is for every project"),
+    ):
+        refused = typed("--scope", "admin", wrong)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert why in refused.stderr

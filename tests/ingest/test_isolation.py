@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from stream.ingest import decode, folding
@@ -187,3 +188,39 @@ async def test_events_that_fail_only_together_go_together() -> None:
     assert sorted(offset for offset, _ in aside) == [0, 1, 2, 3]
     assert await fails(whole, aside) is None
     assert isolation.still_aside(Partition(0, 1, 8, 8, 8)) == {}
+
+
+REFUSING = """
+create function ml_guard.refuse() returns trigger language plpgsql as
+$$ begin raise exception 'Jane Doe' using errcode = 'numeric_value_out_of_range'; end $$;
+create trigger refuse before insert on ml_guard.ledger_day for each row
+    when (new.project_id = 'p' and new.shard = 0) execute function ml_guard.refuse()
+"""
+
+
+async def test_what_the_database_refuses_for_its_value_is_not_tried_for_ever(
+    worker: Bench, module_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.logs.append(0, *[event()] * 5)
+    worker.logs.append(1, *[event()] * 3)
+    claims = worker.ingestion.claims
+    owner = await asyncpg.connect(module_database_url)
+    await owner.execute(REFUSING)
+    try:
+        async with asyncio.timeout(40):
+            while 0 not in claims.stopped:
+                await worker.settle()
+                if 0 in claims.partitions:
+                    await worker.read(0)
+                    await worker.checkpoint(0)
+    finally:
+        await owner.execute("drop function ml_guard.refuse() cascade")
+        await owner.close()
+    said = await worker.value("select stopped_reason from ml_guard.stream_fence where partition = 0")
+    assert said == claims.stopped[0]
+    assert "from offset 0 on" in said
+    assert "NumericValueOutOfRangeError" in said
+    assert "Jane Doe" not in said + caplog.text
+    await worker.read(1)
+    assert await worker.checkpoint(1) == [True]
+    assert await worker.events() == 3
