@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -119,7 +120,8 @@ def make_app(settings: Settings, ingestion: Ingestion, kafka: Mapping[str, Any])
         broker=[URL(f"aiokafka://{server.strip()}") for server in settings.kafka.split(",")],
         broker_credentials=_credentials(kafka),
         store="memory://",
-        datadir=tempfile.mkdtemp(prefix="ml-guard-worker-"),
+        # Faust makes it, and nothing of ours is in it; one for all, so that workers that are killed leave no more.
+        datadir=Path(tempfile.gettempdir(), f"ml-guard-worker-{os.getuid()}"),
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -55,21 +55,28 @@ async def check(fleet: Fleet, numbers: range) -> None:
         await connection.close()
 
 
-async def test_a_worker_that_is_told_to_end_writes_what_it_has_and_the_other_goes_on(fleet: Fleet) -> None:
-    first = fleet.start()
+async def test_a_worker_that_is_told_to_end_writes_what_it_has_and_the_other_goes_on(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    first = fleet.start(TMPDIR=str(temporary))
     await fleet.reading()
     producing = asyncio.ensure_future(produce(fleet.kafka, fleet.topic, NUMBERS, rate=2_000))
-    second = fleet.start()
+    second = fleet.start(TMPDIR=str(temporary))
     await fleet.shared_by(first, second)  # the same command once more, and the partitions are divided
     assert fleet.terminate(first) == 0
     await fleet.shared_by(second)
-    third = fleet.start()
+    third = fleet.start(TMPDIR=str(temporary))
     await fleet.shared_by(second, third)
     await producing
     await fleet.drained()
     for process in (second, third):
         assert fleet.terminate(process) == 0
     await check(fleet, NUMBERS)
+    assert len(list(temporary.iterdir())) == 2, (
+        "three workers leave Faust's empty folder and the sign of life"
+    )
 
 
 async def test_dead_letters_are_in_their_topic_with_the_original_bytes(fleet: Fleet) -> None:
