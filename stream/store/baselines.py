@@ -195,7 +195,11 @@ async def live_endpoints(connection: Connection, project_id: str, model_id: str)
 
 
 async def lock_model(connection: Connection, project_id: str, model_id: str, endpoint: str) -> bool:
-    """One capture or activation of a model's endpoint at a time; false if there is no such model."""
+    """One capture or activation of a model's endpoint at a time; false if there is no such model.
+
+    The project is held before its model, in the order of whoever deletes it: so the two do not wait in a circle.
+    """
+    await connection.execute("select from ml_guard.project where project_id = $1 for share", project_id)
     found = await connection.fetchval(
         """select true from ml_guard.model where project_id = $1 and model_id = $2 and endpoint = $3 for update""",
         project_id,

@@ -176,6 +176,11 @@ FAULTS = (
         f"{NATIVE}::test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_it_wrote",
     ),
     _fault(
+        "a project deleted in the middle of a capture",
+        "G7",
+        f"{NATIVE}::test_a_deletion_that_meets_a_capture_waits_for_it_and_removes_its_baseline",
+    ),
+    _fault(
         "one batch in two partitions whose checkpoints meet",
         "G2",
         f"{NATIVE}::test_one_batch_in_two_partitions_whose_checkpoints_meet_counts_once",

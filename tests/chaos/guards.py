@@ -425,6 +425,13 @@ GUARDS = (
         f"{CLOCKS}::test_a_worker_of_which_a_part_fails_for_good_ends_and_the_next_goes_on",
     ),
     Guard(
+        "a capture holds its project before its model",
+        "stream/store/baselines.py",
+        'await connection.execute("select from ml_guard.project where project_id = $1 for share", project_id)',
+        "",
+        f"{NATIVE}::test_a_deletion_that_meets_a_capture_waits_for_it_and_removes_its_baseline",
+    ),
+    Guard(
         "what could not be sent is sent again",
         "sdk/ml_guard/delivery.py",
         "if error.retriable and not",

@@ -18,6 +18,7 @@ from bench.fleet import Fleet
 from stream.closing import close
 from stream.ingest.failpoints import VARIABLE
 from stream.store import batches, deletion, fence
+from stream.store.baselines import Baseline, insert_baseline, lock_model
 from stream.store.lease import CLOSER, Lease, LeaseLostError, take
 from stream.store.pool import Connection, connect
 from stream.store.purge import purge_day
@@ -187,6 +188,33 @@ async def test_a_removal_that_meets_a_checkpoint_waits_for_it_and_removes_what_i
         15 if removal == "purge" else 0
     )
     assert await worker.value("select count(*) from ml_guard.ledger_days where not balanced") == 0
+
+
+async def test_a_deletion_that_meets_a_capture_waits_for_it_and_removes_its_baseline(
+    make_bench: MakeBench, native_url: str
+) -> None:
+    worker: Bench = await make_bench()
+    await worker.claim(0)
+    worker.logs.append(0, event())
+    await worker.read(0)
+    assert await worker.checkpoint(0) == [True]
+    baseline = Baseline("p", "m", "predict", None, True, (), (), None, None, 0)
+    capturing = await asyncpg.connect(native_url)
+    async with worker.pool.acquire() as connection:
+        try:
+            async with capturing.transaction():
+                assert await lock_model(capturing, "p", "m", "predict")
+                deleting = asyncio.ensure_future(
+                    deletion.delete_project(connection, "p", deleted_by="k", topics={})
+                )
+                await waits(native_url)
+                assert (await insert_baseline(capturing, baseline, [])).version == 1
+            receipt = await deleting
+        finally:
+            await capturing.close()
+    assert receipt is not None
+    assert receipt.rows["baseline"] == 1
+    assert await worker.value("select count(*) from ml_guard.baseline") == 0
 
 
 async def test_one_batch_in_two_partitions_whose_checkpoints_meet_counts_once(
