@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from ml_guard.errors import ConfigError
 from ml_guard.service_logs import set_up_logs
+from ml_guard.service_settings import settings_of
 from stream.production import DemoCredentialError
 from stream.settings import Settings
 
@@ -23,7 +24,7 @@ KEEP_ALIVE_S = 30
 
 def main() -> int:
     """Serve until a signal ends it. 2: refused to start."""
-    settings = Settings()
+    settings = settings_of(Settings)
     set_up_logs(settings.log_format, {"aiokafka": "ERROR"})  # it repeats each second what `ready` says once
     try:
         app = create_app(settings)

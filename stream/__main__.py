@@ -12,6 +12,7 @@ import uvloop
 
 from ml_guard.errors import ConfigError
 from ml_guard.service_logs import set_up_logs
+from ml_guard.service_settings import settings_of
 from stream.alerting.channels.base import ChannelSettingError
 from stream.alerting.channels.configured import channels
 from stream.app import Worker
@@ -53,7 +54,7 @@ async def _main(settings: Settings) -> None:
 
 def main() -> int:
     """Run until SIGTERM; the exit status is not 0 if the worker failed or could not start."""
-    settings = Settings()
+    settings = settings_of(Settings)
     set_up_logs(settings.log_format, dict.fromkeys(("faust", "mode", "aiokafka", "kafka"), "WARNING"))
     try:
         refuse_demo_credentials(settings)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_guard.service_logs import LogFormat
+from ml_guard.service_settings import ServiceSettings
 from stream.sketches import LABELS_EXACT, LABELS_LEAST, LABELS_MOST
 
 DEMO_KEY = "demo-key"
 DEMO_PASSWORD = "ml_guard"  # noqa: S105  the demo's, refused in production
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """Every setting is an environment variable `ML_GUARD_<NAME>`; docs/settings.md is generated from this class."""
-
-    model_config = SettingsConfigDict(env_prefix="ML_GUARD_", env_ignore_empty=True)
 
     env: Literal["demo", "production"] = Field(
         "demo", description="`production` makes every service refuse to start on a demo credential."

@@ -12,6 +12,7 @@ from tornado.ioloop import IOLoop
 from dashboards.live.server import make_server
 from dashboards.live.settings import DashboardSettings
 from ml_guard.service_logs import set_up_logs
+from ml_guard.service_settings import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ QUIET = ("httpx", "tornado.access", "bokeh.server.views.ws")
 
 def main() -> int:
     """Serve until a signal ends it. 2: refused to start."""
-    settings = DashboardSettings()
+    settings = settings_of(DashboardSettings)
     set_up_logs(settings.log_format, dict.fromkeys(QUIET, "WARNING"))
     if settings.env == "production" and settings.demo_key:
         log.critical("ML_GUARD_ENV=production refuses demo credentials: unset ML_GUARD_DEMO_KEY.")

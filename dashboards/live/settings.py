@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dashboards.live.guesses import networks
 from ml_guard.service_logs import LogFormat
+from ml_guard.service_settings import ServiceSettings
 
 
 def _proxies(text: str) -> str:
@@ -17,10 +17,8 @@ def _proxies(text: str) -> str:
     return text
 
 
-class DashboardSettings(BaseSettings):
+class DashboardSettings(ServiceSettings):
     """Environment variables `ML_GUARD_<NAME>`; docs/settings.md is generated from this class too."""
-
-    model_config = SettingsConfigDict(env_prefix="ML_GUARD_", env_ignore_empty=True)
 
     env: Literal["demo", "production"] = Field("demo", description="In a demo the log-in page tells the key.")
     demo_key: str | None = Field(None, description="The demo's API key, told on the log-in page.")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,3 +141,24 @@ def test_data_goes_to_stdout_and_errors_to_stderr_with_the_exit_code_in_a_shell_
     assert (seen.code, seen.out) == (3, "")
     assert seen.err.startswith("Error: ")
     assert "Traceback" not in seen.err
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "text", "why"),
+    [
+        (("-m", "stream"), "ML_GUARD_MAX_LABELS", "7", "should be greater than or equal to 1000"),
+        (("-m", "api"), "ML_GUARD_API_PORT", "x", "should be a valid integer"),
+        (("-m", "dashboards.live"), "ML_GUARD_DASHBOARD_PROXIES", "x", ": 'x' does not appear to be"),
+        (("-c", "import ml_guard.cli; ml_guard.cli.main()", "status"), "ML_GUARD_WORKERS", "x", "should be a valid"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_used_is_named_in_a_sentence(
+    command: tuple[str, ...], variable: str, text: str, why: str
+) -> None:
+    wrong = {**os.environ, variable: text, "COLUMNS": "200"}
+    ended = subprocess.run(
+        [sys.executable, *command], env=wrong, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == ""
+    assert f"{variable}{'' if why[0] == ':' else ' '}{why}" in ended.stderr
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
