@@ -49,6 +49,7 @@ MOST = 12_000
 PACKED_BYTES = 1_048_576
 CHUNK = 2_000_000
 WATCH_S, TELL_S = 5.0, 60.0
+LAST_LINES = 12
 CLOSING = timedelta(minutes=2)
 TROUBLES = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -211,7 +212,10 @@ class Run:
             for name, watched in self.workers.items():
                 process = self.processes[watched.pid]
                 if process.poll() is not None:
-                    self.result.wrong.append(f"{name} ended by itself with status {process.returncode}")
+                    last = "\n".join(self.fleet.log_of(process).splitlines()[-LAST_LINES:])
+                    self.result.wrong.append(
+                        f"{name} ended by itself with status {process.returncode}:\n{last}"
+                    )
                     self.start_worker(name)
             await asyncio.sleep(WATCH_S)
 

@@ -32,6 +32,7 @@ from stream.ingest.ingestion import Ingestion
 from stream.ingest.lag import LagWatch
 from stream.ingest.log import Log
 from stream.ingest.records import PartitionBatch
+from stream.ingest.stall import Stalls
 from stream.ingest.transport import Consumer, Transport
 from stream.ingest.watchdog import Progress, Watchdog
 from stream.kafka import connection
@@ -271,7 +272,8 @@ class Worker:
 
     async def _report(self, ingestion: Ingestion, broker: FaustBroker, watchdog: Watchdog) -> None:
         """Show the watchdog how it goes, and every few seconds a line of log."""
-        logged_at, logged_events, behind, lag = time.monotonic(), 0, 0, LagWatch()
+        logged_at, logged_events, behind = time.monotonic(), 0, 0
+        lag, stalls = LagWatch(), Stalls()
         while True:
             await asyncio.sleep(SHOW_EVERY_S)
             claims = ingestion.claims
@@ -281,6 +283,7 @@ class Worker:
                 records = await broker.behind(written)
                 behind = sum(records.values())
                 ingestion.measures.show_lag(records, lag.seconds(claims.partitions, records, time.time()))
+                claims.go_on(stalls.found(claims.partitions, records, time.monotonic()))
             except KafkaError as error:
                 log.warning("the log's end could not be asked for: %r", error)
                 waits = True

@@ -238,6 +238,16 @@ class Claims:
         if not partition.gone:
             self.again(partition.number, after_s=after_s)
 
+    def go_on(self, stalled: Iterable[int]) -> None:
+        """Claim partitions again that lie still although their logs go on."""
+        for number in set(stalled) - self.coming_back.keys():
+            log.warning(
+                "partition %d lies still although its log goes on; it is claimed again",
+                number,
+                extra={"partition": number},
+            )
+            self.again(number)
+
     def again(self, number: int, *, after_s: float = 0.0) -> None:
         """Throw away the partition's memory and claim it again, if it is still assigned then."""
         self.drop(number)

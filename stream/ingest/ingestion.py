@@ -87,7 +87,7 @@ class Ingestion:
         nbytes = batch.nbytes
         try:
             partition = claims.partitions.get(batch.partition)
-            if partition is None or batch.hi <= partition.next_offset:
+            if partition is None or batch.hi <= partition.next_offset or self.failpoints.losing():
                 return
             if partition.epoch != batch.epoch:
                 # It is of an earlier claim; go back, should the consumer have gone past its records meanwhile.

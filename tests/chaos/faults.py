@@ -342,6 +342,12 @@ FAULTS = (
         "tests/ingest/test_watchdog.py::test_an_event_loop_that_hangs_ends_it",
     ),
     _fault(
+        "a batch lost between Kafka's client and the fold, and none after it",
+        "G10",
+        "tests/ingest/test_worker_process.py"
+        "::test_a_batch_that_was_lost_on_its_way_is_read_again_although_none_follows",
+    ),
+    _fault(
         "the SDK with a dead bridge",
         "G8",
         f"{CLIENT}::test_a_dead_bridge_fills_the_queue_and_nothing_else",

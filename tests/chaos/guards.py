@@ -432,6 +432,14 @@ GUARDS = (
         f"{NATIVE}::test_a_deletion_that_meets_a_capture_waits_for_it_and_removes_its_baseline",
     ),
     Guard(
+        "a partition that lies still is claimed again",
+        "stream/app.py",
+        "claims.go_on(stalls.found(claims.partitions, records, time.monotonic()))",
+        "pass",
+        "tests/ingest/test_worker_process.py"
+        "::test_a_batch_that_was_lost_on_its_way_is_read_again_although_none_follows",
+    ),
+    Guard(
         "what could not be sent is sent again",
         "sdk/ml_guard/delivery.py",
         "if error.retriable and not",

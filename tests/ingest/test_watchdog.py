@@ -10,7 +10,9 @@ import pytest
 from stream.app import PATIENCE_S
 from stream.ingest.failpoints import Failpoints
 from stream.ingest.pace import DUTY, LONGEST_PAUSE_S, Pace
+from stream.ingest.stall import STILL_S, Stalls
 from stream.ingest.watchdog import EXIT_STUCK, Progress, Watchdog
+from stream.ingest.work import Partition
 
 PATIENCE = 0.5
 
@@ -94,3 +96,18 @@ def test_a_very_slow_database_does_not_make_a_worker_pause_until_it_seems_stuck(
     assert not pace.due(140.0 + LONGEST_PAUSE_S - 0.01)
     assert pace.due(140.0 + LONGEST_PAUSE_S)
     assert LONGEST_PAUSE_S < PATIENCE_S / 2
+
+
+def test_a_partition_lies_still_when_its_log_goes_on_and_nothing_of_it_is_under_way() -> None:
+    stalls, partition = Stalls(), Partition(0, 1, 5, 5, 5)
+    one = {0: partition}
+    assert stalls.found(one, {0: 3}, 0.0) == []
+    assert stalls.found(one, {0: 3}, STILL_S - 0.1) == []
+    assert stalls.found(one, {0: 3}, STILL_S) == [0]
+    partition.next_offset = 6  # something has arrived
+    assert stalls.found(one, {0: 3}, STILL_S + 1) == []
+    partition.written = 6
+    assert stalls.found(one, {0: 2}, STILL_S + 2) == []
+    assert stalls.found(one, {0: 0}, 2 * STILL_S) == []
+    assert stalls.found(one, {0: 2}, 3 * STILL_S) == []
+    assert stalls.found({0: Partition(0, 2, 6, 6, 6)}, {0: 2}, 4 * STILL_S) == [], "claimed anew meanwhile"

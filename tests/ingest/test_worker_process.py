@@ -125,6 +125,16 @@ async def test_dead_letters_are_in_their_topic_with_the_original_bytes(fleet: Fl
         await connection.close()
 
 
+async def test_a_batch_that_was_lost_on_its_way_is_read_again_although_none_follows(fleet: Fleet) -> None:
+    worker = fleet.start(ML_GUARD_FAILPOINT="losing")
+    await fleet.reading()
+    await produce(fleet.kafka, fleet.topic, range(40))
+    await fleet.drained()
+    assert fleet.terminate(worker) == 0, "the watchdog did not have to end it"
+    assert "lies still although its log goes on; it is claimed again" in fleet.log_of(worker)
+    await check(fleet, range(40))
+
+
 async def test_transactions_control_records_and_all_hold_nothing_back(fleet: Fleet) -> None:
     """Aborted events are not counted, and the fence reaches the end of a log that ends with a control record."""
     fleet.start()
