@@ -290,12 +290,16 @@ class Ingestion:
             self.claims.drop(number)
             self.claims.stopped.pop(number, None)
             self._isolations.pop(number, None)
+            self._hints.pop(number, None)
 
     async def _send_hints(self) -> None:
-        hints, self._hints = self._hints, {}
-        if hints and self.claims.broker is not None:
+        broker = self.claims.broker
+        # None is assigned during a rebalance: a commit would be refused then, and begin another one.
+        assigned = set() if broker is None else broker.assigned()
+        hints = {number: self._hints.pop(number) for number in assigned & self._hints.keys()}
+        if hints and broker is not None:
             try:
-                await self.claims.broker.commit_hint(self.topic, hints)
+                await broker.commit_hint(self.topic, hints)
             except Exception as error:
                 log.info("the group's offsets were not committed: %s", without_values(error))
         self.failpoints.passing("after_kafka_commit")

@@ -7,7 +7,7 @@ import pytest
 
 from stream.ingest import folding
 from stream.store import fence, state
-from tests.ingest.conftest import Bench, FakeLogs, MakeBench, event
+from tests.ingest.conftest import Bench, FakeBroker, FakeLogs, MakeBench, event
 
 
 async def test_the_fence_refuses_a_worker_that_has_lost_its_partition(make_bench: MakeBench) -> None:
@@ -249,3 +249,19 @@ async def test_a_partition_that_nobody_claimed_is_claimed_by_the_heartbeat(worke
     await worker.settle()
     assert 2 in worker.ingestion.claims.partitions
     assert worker.broker.places[-1] == {2: 0}
+
+
+async def test_the_group_is_told_nothing_during_a_rebalance_and_all_of_it_afterwards(worker: Bench) -> None:
+    """A commit in the middle of a rebalance is refused and begins another one."""
+    await worker.claim(0)
+    worker.logs.append(0, event())
+    await worker.read(0)
+    assert await worker.checkpoint(0) == [True]
+    broker = worker.ingestion.claims.broker
+    assert isinstance(broker, FakeBroker)
+    broker.own = set()
+    await worker.ingestion._send_hints()
+    assert broker.hints == []
+    broker.own = {0}
+    await worker.ingestion._send_hints()
+    assert broker.hints == [{0: 1}]
