@@ -235,6 +235,8 @@ ENDINGS = {
 def test_a_process_ends_as_it_would_without_us(bridge: Any, ending: str, url: str) -> None:
     line, number = ENDINGS[ending]
     plain = "import os, signal, sys, time\n"
+    # As Python does by itself, unless whoever runs the tests ignores it, as shells do for what runs in the background.
+    plain += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     ours = plain + (
         "from ml_guard import MLGuardClient\n"
         "client = MLGuardClient(sys.argv[1], project_id='p', model_id='m')\n"
