@@ -18,6 +18,6 @@ def page() -> str:
     rows = ["| fault | promise | tests | red without |", "| --- | --- | --- | --- |"]
     for fault in FAULTS:
         tests = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in fault.tests)
-        guards = "<br>".join(dict.fromkeys(guard.name for guard in GUARDS if guard.test in fault.tests))
+        guards = "<br>".join(dict.fromkeys(one.name for one in GUARDS if set(one.tests) & set(fault.tests)))
         rows.append(f"| {fault.name} | {fault.promise} | {tests} | {guards} |")
     return before + BEGIN + "\n".join(rows) + "\n" + END + after
